@@ -1,0 +1,3 @@
+package command
+
+//go:generate sh generate.sh
