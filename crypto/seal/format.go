@@ -64,6 +64,8 @@ var (
 	ErrTruncated = errors.New("seal: truncated body")
 	// ErrExtended means that there are bytes after the end.
 	ErrExtended = errors.New("seal: bytes after the end of body")
+	// ErrClosed is returned by a Reader after Close.
+	ErrClosed = errors.New("seal: reader is closed")
 	// ErrTooLarge is returned by Seal for more than MaxRaw bytes.
 	ErrTooLarge = errors.New("seal: message too large")
 )

@@ -14,7 +14,7 @@ import (
 type Reader struct {
 	src   io.ReaderAt
 	size  int    // of the sealed body
-	front []byte // its first bytes, or all of them
+	front []byte // its first bytes, or all of them; part of scratch if read
 	head  head
 
 	mu      sync.Mutex
@@ -34,6 +34,7 @@ type place struct {
 
 // scratch is room for one chunk on its way.
 type scratch struct {
+	front  []byte // the first bytes of a body, where they had to be read
 	sealed []byte // as read
 	packed []byte // opened, still compressed
 	plain  []byte // the cached chunk
@@ -51,11 +52,16 @@ func NewReader(key *[32]byte, src io.ReaderAt, size int64) (*Reader, error) {
 	if size < 0 {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTruncated, size)
 	}
-	front := make([]byte, min(size, frontSize))
-	if err := readFull(src, front, 0); err != nil {
+	s := scratchPool.Get().(*scratch)
+	n := int(min(size, frontSize))
+	s.front = grow(s.front[:0], n)[:n]
+	r, err := newReader(key, src, s, int(size))
+	if err != nil {
+		scratchPool.Put(s)
 		return nil, err
 	}
-	return newReader(key, src, front, int(size))
+	r.scratch = s
+	return r, nil
 }
 
 // NewBytesReader returns a Reader for a sealed body held in memory, which it
@@ -64,10 +70,18 @@ func NewBytesReader(key *[32]byte, sealed []byte) (*Reader, error) {
 	if len(sealed) > 2*MaxRaw {
 		return nil, fmt.Errorf("%w: %d bytes", ErrExtended, len(sealed))
 	}
-	return newReader(key, nil, sealed, len(sealed))
+	return parse(key, nil, sealed, len(sealed))
 }
 
-func newReader(key *[32]byte, src io.ReaderAt, front []byte, size int) (*Reader, error) {
+func newReader(key *[32]byte, src io.ReaderAt, s *scratch, size int) (*Reader, error) {
+	if err := readFull(src, s.front, 0); err != nil {
+		return nil, err
+	}
+	return parse(key, src, s.front, size)
+}
+
+// parse checks the front of a body.
+func parse(key *[32]byte, src io.ReaderAt, front []byte, size int) (*Reader, error) {
 	if n := min(len(front), len(magic)); string(front[:n]) != magic[:n] {
 		return nil, ErrNotSealed
 	}
@@ -154,14 +168,14 @@ func (r *Reader) readFront() error {
 	return nil
 }
 
-// Close gives the reader's buffers back. The reader may not be used after.
+// Close gives the reader's buffers back; reading fails with ErrClosed after.
 func (r *Reader) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.scratch != nil {
 		scratchPool.Put(r.scratch)
-		r.scratch, r.cached = nil, -1
 	}
+	r.scratch, r.front, r.chunks, r.cached = nil, nil, nil, -1
 }
 
 // Size returns the message's length in bytes.
@@ -297,6 +311,9 @@ func (r *Reader) room() *scratch {
 
 // openChunk appends chunk i's plaintext to dst. Callers hold mu.
 func (r *Reader) openChunk(dst []byte, i int) ([]byte, error) {
+	if i >= len(r.chunks) {
+		return dst, ErrClosed
+	}
 	c, s := &r.chunks[i], r.room()
 	sealed, err := r.read(s, c.off, c.stored+tagSize)
 	if err != nil {

@@ -149,6 +149,40 @@ func TestReaderAtContract(t *testing.T) {
 	}
 }
 
+func TestClosedReader(t *testing.T) {
+	key := testKey(1)
+	for how, r := range readers(t, key, mustSeal(t, key, []byte("abc"), 0)) {
+		if _, err := r.All(); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		r.Close()
+		if _, err := r.All(); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v", how, err)
+		}
+		if _, err := r.ReadAt(make([]byte, 2), 1); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v", how, err)
+		}
+	}
+}
+
+// TestDecodeInPlace: the decoder must not move its output, or a long message
+// would be copied once for each chunk.
+func TestDecodeInPlace(t *testing.T) {
+	rnd := rand.New(rand.NewSource(6))
+	for _, plain := range [][]byte{text(rnd, ChunkSize), make([]byte, ChunkSize), text(rnd, 100), base64Lines(rnd, ChunkSize)} {
+		packed, method := compress(nil, plain)
+		if method != methodZstd {
+			t.Fatal("not compressed")
+		}
+		dst := make([]byte, 5, 5+len(plain)+decodeSlack)
+		out, err := decoder().DecodeAll(packed, dst[5:5:cap(dst)])
+		if err != nil || &out[0] != &dst[:6][5] {
+			t.Fatalf("%d bytes: moved, %v", len(plain), err)
+		}
+	}
+}
+
 func TestConcurrentReads(t *testing.T) {
 	rnd := rand.New(rand.NewSource(3))
 	raw := text(rnd, 3*ChunkSize)
