@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -175,6 +174,9 @@ func open(fs fileSystem, path string, src Source) (*Ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if err := dropLeftover(fs, path); err != nil {
+		return nil, fmt.Errorf("keyring: open: %w", err)
+	}
 	r := &Ring{fs: fs, path: path, unlock: *u}
 	v, err := newView(c)
 	if err != nil {
@@ -234,11 +236,7 @@ func (r *Ring) write(c *contents, u *unlock) error {
 	if err != nil {
 		return err
 	}
-	tmp := r.path + ".new"
-	if err := r.fs.WriteSync(tmp, b); err != nil {
-		return fmt.Errorf("keyring: write: %w", err)
-	}
-	if err := r.fs.Replace(tmp, r.path, filepath.Dir(r.path)); err != nil {
+	if err := replaceFile(r.fs, r.path, b); err != nil {
 		return fmt.Errorf("keyring: write: %w", err)
 	}
 	return nil
