@@ -1,0 +1,258 @@
+package group
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"altmail.se/altmail/cluster"
+)
+
+// What an attempt can end with, beside success.
+var (
+	// errNotLeader: nothing happened, another node may know better.
+	errNotLeader = errors.New("group: not the leader")
+	// errUnknown: it may have happened. The same operation id is tried again.
+	errUnknown = errors.New("group: outcome unknown")
+	// errPending: the leader is still at it.
+	errPending = errors.New("group: still under way")
+)
+
+const (
+	retryPause    = 20 * time.Millisecond
+	maxRetryPause = 100 * time.Millisecond
+	// opLimit bounds how long the leader works on one proposal.
+	opLimit = 30 * time.Second
+)
+
+// Propose returns once the command is fsynced on a majority of voters and
+// applied on this node. It goes to the leader, here or by a forward, and is
+// tried again with the same operation id until ctx ends. ErrTooLarge, ErrNoRoom
+// and ErrClock mean that it did not happen; ErrUnavailable and ErrStopped that
+// it may have.
+func (g *Group) Propose(ctx context.Context, p cluster.Proposal) (cluster.Outcome, error) {
+	if len(p.Command) > MaxCommand || len(p.Bodies) > MaxBodies {
+		return cluster.Outcome{}, fmt.Errorf("%w: %d bytes, %d bodies", cluster.ErrTooLarge, len(p.Command), len(p.Bodies))
+	}
+	if p.Op == (cluster.OpID{}) {
+		return cluster.Outcome{}, fmt.Errorf("%w: no operation id", cluster.ErrRefused)
+	}
+	g.stats.proposed.Add(1)
+	unknown := false // an earlier attempt may have happened
+	pause := retryPause
+	var last error
+	for {
+		if err := g.down(); err != nil {
+			return cluster.Outcome{}, err
+		}
+		if ctx.Err() != nil {
+			return cluster.Outcome{}, unavailable(ctx, last)
+		}
+		changed := g.change()
+		out, err := g.attempt(ctx, p)
+		if err == nil {
+			return out, nil
+		}
+		switch {
+		case errors.Is(err, errUnknown):
+			unknown = true
+		case errors.Is(err, errNotLeader):
+		case errors.Is(err, cluster.ErrNoRoom), errors.Is(err, cluster.ErrClock), errors.Is(err, cluster.ErrTooLarge), errors.Is(err, cluster.ErrRefused):
+			if !unknown {
+				return cluster.Outcome{}, err
+			}
+		}
+		last = err
+		g.stats.retried.Add(1)
+		t := time.NewTimer(pause)
+		select {
+		case <-changed:
+			pause = retryPause
+		case <-t.C:
+			pause = min(2*pause, maxRetryPause)
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+func unavailable(ctx context.Context, last error) error {
+	if last == nil {
+		return fmt.Errorf("%w: %w", cluster.ErrUnavailable, context.Cause(ctx))
+	}
+	return fmt.Errorf("%w: %w: %w", cluster.ErrUnavailable, context.Cause(ctx), last)
+}
+
+// attempt offers the proposal once to whoever leads.
+func (g *Group) attempt(ctx context.Context, p cluster.Proposal) (cluster.Outcome, error) {
+	if g.leading() != 0 {
+		o := g.begin(ctx, g.o.Node, p)
+		return o.wait(ctx)
+	}
+	id, node := g.leader()
+	if node.IsZero() || node == g.o.Node {
+		return cluster.Outcome{}, errNotLeader
+	}
+	g.stats.forwarded.Add(1)
+	out, err := g.fwd.offer(ctx, id, node, p)
+	if err != nil {
+		return out, err
+	}
+	// A client sees its own change on the node it asked.
+	if err := g.WaitApplied(ctx, out.Index); err != nil {
+		return cluster.Outcome{}, fmt.Errorf("%w: %w", errUnknown, err)
+	}
+	return out, nil
+}
+
+// inflight are the proposals this leader works on, by operation id: a retry
+// joins the one under way.
+type inflight struct {
+	mu  sync.Mutex
+	ops map[cluster.OpID]*op
+}
+
+type op struct {
+	done chan struct{}
+	out  cluster.Outcome
+	term uint64
+	err  error
+}
+
+func (o *op) wait(ctx context.Context) (cluster.Outcome, error) {
+	select {
+	case <-o.done:
+		return o.out, o.err
+	case <-ctx.Done():
+		return cluster.Outcome{}, fmt.Errorf("%w: %w", errUnknown, ctx.Err())
+	}
+}
+
+// begin starts a proposal on this leader, or joins the one with its id. The
+// bytes of p are not used after it returns.
+func (g *Group) begin(ctx context.Context, from cluster.NodeID, p cluster.Proposal) *op {
+	g.inflight.mu.Lock()
+	if o := g.inflight.ops[p.Op]; o != nil {
+		g.inflight.mu.Unlock()
+		return o
+	}
+	o := &op{done: make(chan struct{})}
+	g.inflight.ops[p.Op] = o
+	g.inflight.mu.Unlock()
+
+	e := cluster.Entry{Kind: cluster.KindCommand, First: p.First, Op: p.Op, Command: p.Command, Bodies: p.Bodies}
+	buf := appendEntry(make([]byte, 0, entryFixed+len(p.Bodies)*refSize+len(p.Command)), &e)
+	bodies := append([]cluster.BodyRef(nil), p.Bodies...)
+	limit := opLimit
+	if d, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(d))
+	}
+	go func() {
+		o.out, o.term, o.err = g.run(limit, from, buf, bodies)
+		g.inflight.mu.Lock()
+		delete(g.inflight.ops, p.Op)
+		g.inflight.mu.Unlock()
+		close(o.done)
+	}()
+	return o
+}
+
+// run takes an encoded entry through raft on this leader.
+func (g *Group) run(limit time.Duration, from cluster.NodeID, buf []byte, bodies []cluster.BodyRef) (out cluster.Outcome, term uint64, err error) {
+	ctx, cancel := context.WithTimeout(g.ctx, limit)
+	defer cancel()
+	size := min(int64(len(buf)), g.o.Tuning.ProposeBytes)
+	if err := g.slots.Acquire(ctx, 1); err != nil {
+		return out, 0, fmt.Errorf("%w: too many proposals", errNotLeader)
+	}
+	defer g.slots.Release(1)
+	if err := g.room.Acquire(ctx, size); err != nil {
+		return out, 0, fmt.Errorf("%w: too many proposals", errNotLeader)
+	}
+	defer g.room.Release(size)
+
+	if len(bodies) > 0 {
+		if !g.health.roomy(g) {
+			return out, 0, cluster.ErrNoRoom
+		}
+		release := g.o.Gate.Pin(g.o.Group, bodies)
+		defer func() {
+			// What may be in the log keeps its pin until it is durable.
+			if err == nil || errors.Is(err, errUnknown) {
+				g.pins.keep([]held{{g.lastIndex(), release}})
+			} else {
+				release()
+			}
+		}()
+		if err := g.o.Gate.Ensure(ctx, g.o.Group, from, notInLog, bodies); err != nil {
+			return out, 0, fmt.Errorf("%w: bodies: %w", errNotLeader, err)
+		}
+	}
+	if err := g.health.clockOK(g); err != nil {
+		return out, 0, err
+	}
+	if g.checks.readOnly.Load() {
+		return out, 0, fmt.Errorf("%w: no state has a majority", errNotLeader)
+	}
+	res, index, term, err := g.apply(buf)
+	if err != nil {
+		return out, 0, err
+	}
+	return cluster.Outcome{Index: index, Value: res.Value}, term, nil
+}
+
+// apply stamps an encoded entry and offers it to the local raft.
+func (g *Group) apply(buf []byte) (res cluster.Result, index, term uint64, err error) {
+	r := g.raft.Load()
+	if r == nil {
+		return res, 0, 0, errNotLeader
+	}
+	if term = g.leading(); term == 0 {
+		return res, 0, 0, errNotLeader
+	}
+	return g.applyTo(r, term, buf)
+}
+
+func (g *Group) applyTo(r *raft.Raft, term uint64, buf []byte) (res cluster.Result, index, _ uint64, err error) {
+	binary.BigEndian.PutUint64(buf[2:], g.clock.stamp())
+	before := g.appliedIndex()
+	fut := r.ApplyLog(raft.Log{Data: buf}, 0)
+	if err := fut.Error(); err != nil {
+		switch {
+		case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
+			return res, 0, 0, fmt.Errorf("%w: %w", errNotLeader, err)
+		}
+		return res, 0, 0, fmt.Errorf("%w: %w", errUnknown, err)
+	}
+	a, ok := fut.Response().(*applied)
+	if !ok {
+		return res, 0, 0, fmt.Errorf("%w: no result", errUnknown)
+	}
+	if a.err != nil {
+		return res, 0, 0, fmt.Errorf("%w: %w", errUnknown, a.err)
+	}
+	if index = fut.Index(); a.res.Skipped || index <= before {
+		// The state is ahead of the log (rule R4): every answer from here on
+		// would be a lie.
+		err := fmt.Errorf("proposal at index %d, but the state was at %d", index, before)
+		g.fatal(err)
+		return res, 0, 0, fmt.Errorf("%w: %w", errUnknown, err)
+	}
+	return a.res, index, term, nil
+}
+
+func (g *Group) lastIndex() uint64 {
+	if r := g.raft.Load(); r != nil {
+		return r.LastIndex()
+	}
+	i, err := g.store.LastIndex()
+	if err != nil {
+		return 0
+	}
+	return i
+}

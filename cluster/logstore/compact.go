@@ -1,0 +1,75 @@
+package logstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"go.etcd.io/bbolt"
+)
+
+const (
+	compactSuffix = ".compact"
+	compactTx     = 1 << 20
+)
+
+// Compact rewrites the file without the pages that deleted entries left behind,
+// so that erased content leaves the disk and space comes back. Reads and writes
+// of the log wait meanwhile; call it after a truncation, when the file is small.
+func (s *Store) Compact() (err error) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	if err := s.broken(); err != nil {
+		return err
+	}
+	if err := s.fault(OpCompact); err != nil {
+		return fmt.Errorf("logstore: compact: %w", err)
+	}
+	s.handle.Lock()
+	defer s.handle.Unlock()
+	if err := s.db.Close(); err != nil {
+		return s.fail(fmt.Errorf("logstore: compact: %w", err))
+	}
+	copyErr := s.copyTo(s.path + compactSuffix)
+	if copyErr == nil {
+		copyErr = os.Rename(s.path+compactSuffix, s.path)
+	}
+	if copyErr == nil {
+		if err := syncDir(s.o.Dir); err != nil {
+			// The rename may come undone: which file is the log is not known.
+			return s.fail(err)
+		}
+	} else {
+		copyErr = fmt.Errorf("logstore: compact: %w", copyErr)
+		if err := os.Remove(s.path + compactSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			copyErr = errors.Join(copyErr, err)
+		}
+	}
+	if s.db, err = s.openDB(); err != nil {
+		return s.fail(errors.Join(copyErr, err))
+	}
+	return copyErr
+}
+
+func (s *Store) copyTo(path string) (err error) {
+	ro := s.boltOptions()
+	ro.ReadOnly, ro.InitialMmapSize = true, 0
+	src, err := bbolt.Open(s.path, 0, ro)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	wo := s.boltOptions()
+	wo.NoSync, wo.InitialMmapSize = true, 0
+	dst, err := bbolt.Open(path, 0o600, wo)
+	if err != nil {
+		return err
+	}
+	if err := bbolt.Compact(dst, src, compactTx); err != nil {
+		return errors.Join(err, dst.Close())
+	}
+	if err := dst.Sync(); err != nil {
+		return errors.Join(err, dst.Close())
+	}
+	return dst.Close()
+}
