@@ -1432,9 +1432,11 @@ type Append struct {
 	Mailbox  uint32                 `protobuf:"varint,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
 	Messages []*Placed              `protobuf:"bytes,3,rep,name=messages,proto3" json:"messages,omitempty"`
 	// replace is a UID expunged in the same step (RFC 8508), 0 for none.
-	Replace       uint32 `protobuf:"varint,4,opt,name=replace,proto3" json:"replace,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Replace uint32 `protobuf:"varint,4,opt,name=replace,proto3" json:"replace,omitempty"`
+	// replace_mailbox holds the replaced message; 0: the mailbox itself.
+	ReplaceMailbox uint32 `protobuf:"varint,5,opt,name=replace_mailbox,json=replaceMailbox,proto3" json:"replace_mailbox,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Append) Reset() {
@@ -1491,6 +1493,13 @@ func (x *Append) GetMessages() []*Placed {
 func (x *Append) GetReplace() uint32 {
 	if x != nil {
 		return x.Replace
+	}
+	return 0
+}
+
+func (x *Append) GetReplaceMailbox() uint32 {
+	if x != nil {
+		return x.ReplaceMailbox
 	}
 	return 0
 }
@@ -3937,12 +3946,13 @@ const file_command_proto_rawDesc = "" +
 	"\x02To\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
 	"\amailbox\x18\x02 \x01(\fR\amailbox\x124\n" +
-	"\amessage\x18\x03 \x01(\v2\x1a.altmail.command.v1.PlacedR\amessage\"\x8e\x01\n" +
+	"\amessage\x18\x03 \x01(\v2\x1a.altmail.command.v1.PlacedR\amessage\"\xb7\x01\n" +
 	"\x06Append\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
 	"\amailbox\x18\x02 \x01(\rR\amailbox\x126\n" +
 	"\bmessages\x18\x03 \x03(\v2\x1a.altmail.command.v1.PlacedR\bmessages\x12\x18\n" +
-	"\areplace\x18\x04 \x01(\rR\areplace\"\xe2\x02\n" +
+	"\areplace\x18\x04 \x01(\rR\areplace\x12'\n" +
+	"\x0freplace_mailbox\x18\x05 \x01(\rR\x0ereplaceMailbox\"\xe2\x02\n" +
 	"\n" +
 	"StoreFlags\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
