@@ -26,6 +26,19 @@ func (n NodeID) String() string { return hex.EncodeToString(n[:]) }
 // IsZero reports whether n is the zero id, which no node has.
 func (n NodeID) IsZero() bool { return n == NodeID{} }
 
+// MarshalText writes the text form.
+func (n NodeID) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
+// UnmarshalText reads the text form.
+func (n *NodeID) UnmarshalText(b []byte) error {
+	id, err := ParseNodeID(string(b))
+	if err != nil {
+		return err
+	}
+	*n = id
+	return nil
+}
+
 // ParseNodeID reads the text form of a NodeID.
 func ParseNodeID(s string) (NodeID, error) {
 	var n NodeID
