@@ -105,7 +105,7 @@ func (k *contentKey) seal(dst []byte, owner uint64, kind Kind, object, plaintext
 	if seed == nil {
 		// Never fails: crypto/rand ends the process where the system has
 		// no randomness to give.
-		rand.Read(s.nonce[:]) //nolint:errcheck
+		rand.Read(s.nonce[:])
 	} else {
 		// The binding's length is in, or two ways to cut the same bytes
 		// into object and plaintext would share a nonce.

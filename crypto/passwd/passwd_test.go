@@ -39,6 +39,33 @@ func TestVerifier(t *testing.T) {
 	}
 }
 
+// TestGoldenRecord: records are kept for years.
+func TestGoldenRecord(t *testing.T) {
+	const golden = "SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$nQpbZ77WudtqufPwikHXGRt6g2QJ4zns8bZLw273DRM=:jn2amWP1q1h+jgjy0YTO14S6/F02SV7taipOeB7ef20="
+	if got := fastVerifier(t, "pencil").Encode(); got != golden {
+		t.Fatalf("record is %s", got)
+	}
+	v, err := Parse(golden)
+	if err != nil || !v.Check([]byte("pencil")) {
+		t.Fatalf("%v: kept record does not open", err)
+	}
+}
+
+// TestFakeCheckCosts what a check costs, within a wide margin.
+func TestFakeCheckCosts(t *testing.T) {
+	v, fast := fastVerifier(t, "x"), time.Hour
+	for range 10 {
+		start := time.Now()
+		v.Check([]byte("x"))
+		fast = min(fast, time.Since(start))
+	}
+	start := time.Now()
+	FakeCheck([]byte("x"))
+	if took := time.Since(start); took < 10*fast {
+		t.Fatalf("%v for %d rounds, %v for %d", took, Iterations, fast, minIterations)
+	}
+}
+
 func TestPreparation(t *testing.T) {
 	for _, c := range []struct {
 		made, typed string

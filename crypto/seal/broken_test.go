@@ -57,6 +57,36 @@ func forge(t testing.TB, key *[32]byte, h head, table []uint32, chunks [][]byte,
 	return append(out, make([]byte, padding)...)
 }
 
+// TestSealedHides: no sixteen bytes of a message that is stored raw, nor of
+// its compressed form, are in the body, and no two keys give the same bytes.
+func TestSealedHides(t *testing.T) {
+	rnd := rand.New(rand.NewSource(9))
+	canary, plain := noise(rnd, 4096), text(rnd, 4096)
+	packed, _ := compress(nil, plain)
+	for _, secret := range [][]byte{canary, packed} {
+		raw := canary
+		if &secret[0] == &packed[0] {
+			raw = plain
+		}
+		sealed := mustSeal(t, testKey(1), raw, 0)
+		for i := 0; i+16 <= len(secret); i++ {
+			if bytes.Contains(sealed, secret[i:i+16]) {
+				t.Fatalf("byte %d of the message shows", i)
+			}
+		}
+		other := mustSeal(t, testKey(2), raw, 0)
+		same := 0
+		for i := prefixSize; i < len(sealed); i++ {
+			if sealed[i] == other[i] {
+				same++
+			}
+		}
+		if same > len(sealed)/100 { // one in 256 by chance
+			t.Fatalf("%d of %d bytes do not depend on the key", same, len(sealed))
+		}
+	}
+}
+
 func TestWrongKey(t *testing.T) {
 	sealed := mustSeal(t, testKey(1), []byte("text"), 0)
 	if _, err := openAll(testKey(2), sealed); !errors.Is(err, ErrWrongKey) {
