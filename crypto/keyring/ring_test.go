@@ -23,6 +23,12 @@ type keySource [KeySize]byte
 func (keySource) Method() Method                            { return MethodKey }
 func (k keySource) UnlockKey(Params) ([KeySize]byte, error) { return k, nil }
 
+// wrongPassphrase gives what another passphrase would, without the work.
+type wrongPassphrase struct{}
+
+func (wrongPassphrase) Method() Method                          { return MethodArgon2id }
+func (wrongPassphrase) UnlockKey(Params) ([KeySize]byte, error) { return fixed(77), nil }
+
 func fixed(b byte) (k [KeySize]byte) {
 	for i := range k {
 		k[i] = b + byte(i)
@@ -249,7 +255,7 @@ func TestReseal(t *testing.T) {
 	if !IsUnlockError(err) {
 		t.Fatal("not an unlock error")
 	}
-	_, err = Open(path, PassphraseSource{Read: func() ([]byte, error) { return []byte("open barley"), nil }})
+	_, err = Open(path, wrongPassphrase{})
 	wantErr(t, err, ErrWrongKey)
 	_, err = Open(path, PassphraseSource{Read: func() ([]byte, error) { return nil, nil }})
 	wantErr(t, err, ErrKeySource)

@@ -4,6 +4,7 @@ package seal
 
 import (
 	"crypto/cipher"
+	"encoding/binary"
 	"fmt"
 
 	"golang.org/x/crypto/chacha20"
@@ -53,4 +54,11 @@ func (b *box) fill(p []byte, role byte) error {
 	clear(p)
 	c.XORKeyStream(p, p)
 	return nil
+}
+
+// nonce is a constant for each part of a body: the key is used for one body.
+func nonce(role byte, n int) (out [24]byte) {
+	out[0] = role
+	binary.BigEndian.PutUint64(out[16:], uint64(n))
+	return out
 }

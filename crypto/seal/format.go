@@ -148,12 +148,6 @@ func tableSize(n int) int {
 func entry(method, n int) uint32               { return uint32(method)<<24 | uint32(n) }
 func splitEntry(e uint32) (method, stored int) { return int(e >> 24), int(e & 0xffffff) }
 
-func nonce(role byte, n int) (out [24]byte) {
-	out[0] = role
-	binary.BigEndian.PutUint64(out[16:], uint64(n))
-	return out
-}
-
 // paddedSize rounds a length up so that few lengths are possible: at most 16
 // from one power of two to the next, fewer bits of it from 64 KiB on, which
 // costs at most a sixteenth (the Padmé scheme, with at least four bits kept).

@@ -74,6 +74,10 @@ var shapes = []struct{ header, body int }{
 
 func TestRoundTrip(t *testing.T) {
 	rnd := rand.New(rand.NewSource(1))
+	ranges := 20
+	if raceEnabled {
+		ranges = 2
+	}
 	for _, s := range shapes {
 		for name, make := range map[string]func(*rand.Rand, int) []byte{"text": text, "noise": noise} {
 			t.Run(fmt.Sprintf("%s %d+%d", name, s.header, s.body), func(t *testing.T) {
@@ -95,7 +99,7 @@ func TestRoundTrip(t *testing.T) {
 					if err != nil || !bytes.Equal(header, raw[:s.header]) {
 						t.Fatalf("%s: Header: %v, %d bytes", how, err, len(header))
 					}
-					for range 20 {
+					for range ranges {
 						off := rnd.Intn(len(raw) + 2)
 						n := rnd.Intn(len(raw) + 2)
 						if rnd.Intn(2) == 0 {
