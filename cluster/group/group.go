@@ -130,7 +130,7 @@ func Open(o Options) (_ *Group, err error) {
 	index, term := o.Machine.Applied()
 	g.applied.advance(index, term)
 
-	streams := newStreams(o.Stream)
+	streams := newStreams(o.Stream, g.self)
 	g.trans = newTransport(g, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams, MaxPool: 4, Timeout: 10 * time.Second,
 		MaxRPCsInFlight: 1, // guard G2

@@ -25,6 +25,7 @@ type world struct {
 	net   *grouptest.Net
 	nodes []*testNode
 	tune  Tuning
+	sync  bool // fsync the logs
 }
 
 type testNode struct {
@@ -124,7 +125,7 @@ func (n *testNode) options() Options {
 			}
 			return nil
 		},
-		NoSync: true,
+		NoSync: !n.w.sync,
 	}
 }
 

@@ -2,6 +2,7 @@ package group
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -9,10 +10,14 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// streams remembers the open connections of a StreamLayer, so that stopping
-// does not wait for the deadlines of calls under way.
+// streams is the stream layer under raft's transport. A connection begins with
+// the server name it is meant for: a node that came back under a new
+// incarnation must not be taken for the member it was, which may have voted.
+// And streams remembers the open connections, so that stopping does not wait
+// for the deadlines of calls under way.
 type streams struct {
 	raft.StreamLayer
+	self string
 
 	mu     sync.Mutex
 	conns  map[*trackedConn]struct{}
@@ -22,14 +27,22 @@ type streams struct {
 type trackedConn struct {
 	net.Conn
 	s *streams
+	// greet is what is still to be read (incoming) or written (outgoing) of
+	// the name; each side has one reader and one writer.
+	incoming bool
+	greet    []byte
 }
 
-func newStreams(l raft.StreamLayer) *streams {
-	return &streams{StreamLayer: l, conns: make(map[*trackedConn]struct{})}
+var errWrongServer = errors.New("group: a connection for another server")
+
+func newStreams(l raft.StreamLayer, self raft.ServerID) *streams {
+	return &streams{StreamLayer: l, self: string(self), conns: make(map[*trackedConn]struct{})}
 }
 
-func (s *streams) track(c net.Conn) (net.Conn, error) {
-	t := &trackedConn{Conn: c, s: s}
+func greeting(name string) []byte { return append([]byte{byte(len(name))}, name...) }
+
+func (s *streams) track(c net.Conn, incoming bool, name string) (net.Conn, error) {
+	t := &trackedConn{Conn: c, s: s, incoming: incoming, greet: greeting(name)}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -45,7 +58,35 @@ func (s *streams) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.track(c)
+	return s.track(c, true, s.self)
+}
+
+// Read checks the name first. A name that differs ends the connection.
+func (c *trackedConn) Read(p []byte) (int, error) {
+	if c.incoming && c.greet != nil {
+		got := make([]byte, len(c.greet))
+		if _, err := io.ReadFull(c.Conn, got); err != nil {
+			return 0, err
+		}
+		if string(got) != string(c.greet) {
+			return 0, errWrongServer
+		}
+		c.greet = nil
+	}
+	return c.Conn.Read(p)
+}
+
+// Write sends the name together with the first bytes.
+func (c *trackedConn) Write(p []byte) (int, error) {
+	if !c.incoming && c.greet != nil {
+		n, err := c.Conn.Write(append(c.greet, p...))
+		if n -= len(c.greet); err != nil {
+			return max(n, 0), err
+		}
+		c.greet = nil
+		return n, nil
+	}
+	return c.Conn.Write(p)
 }
 
 func (s *streams) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
@@ -53,7 +94,7 @@ func (s *streams) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn
 	if err != nil {
 		return nil, err
 	}
-	return s.track(c)
+	return s.track(c, false, string(addr))
 }
 
 // cut closes every open connection; for good if last.
