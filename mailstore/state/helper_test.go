@@ -26,13 +26,18 @@ type rig struct {
 	ops   uint64
 }
 
-func testOptions() Options { return Options{CacheBytes: 8 << 20, MemTableBytes: 4 << 20} }
+func testOptions(tb testing.TB) Options {
+	if _, bench := tb.(*testing.B); bench {
+		return Options{}
+	}
+	return Options{CacheBytes: 8 << 20, MemTableBytes: 4 << 20}
+}
 
 // newRig opens group 1 in fs. When the test ends the consistency check runs
 // and everything is closed.
 func newRig(tb testing.TB, fs vfs.FS) *rig {
 	tb.Helper()
-	db, err := Open(fs, "state", testOptions())
+	db, err := Open(fs, "state", testOptions(tb))
 	if err != nil {
 		tb.Fatal(err)
 	}

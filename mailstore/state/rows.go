@@ -34,8 +34,11 @@ type AccountRow struct {
 	Keywords      uint16 // size of the keyword registry
 	Mailboxes     uint32
 	Subscriptions uint32
-	Frozen        bool // no changes but deliveries
-	Closed        bool // a tombstone; every other row is going or gone
+	// Newest is the greatest content id the account ever had: an id above it is
+	// new without a look.
+	Newest mailstore.ContentID
+	Frozen bool // no changes but deliveries
+	Closed bool // a tombstone; every other row is going or gone
 }
 
 func (a *AccountRow) encode(b []byte) []byte {
@@ -51,6 +54,7 @@ func (a *AccountRow) encode(b []byte) []byte {
 	b = putUint(b, uint64(a.Keywords))
 	b = putUint(b, uint64(a.Mailboxes))
 	b = putUint(b, uint64(a.Subscriptions))
+	b = append(b, a.Newest[:]...)
 	b = putBool(b, a.Frozen)
 	return putBool(b, a.Closed)
 }
@@ -72,6 +76,7 @@ func (a *AccountRow) decode(v []byte) error {
 	a.Keywords = uint16(kw)
 	a.Mailboxes = d.uint32()
 	a.Subscriptions = d.uint32()
+	a.Newest = d.content()
 	a.Frozen = d.bool()
 	a.Closed = d.bool()
 	return d.done("account")

@@ -49,7 +49,7 @@ func (m *Mail) deliverTo(t *tx, to *pb.Deliver_To, out *pb.Stored) error {
 		out.Code = pb.Code_LIMIT
 		return nil
 	}
-	known, err := m.contentKnown(t, a.ID, to.Message.Content.Id)
+	known, err := m.contentKnown(t, a, to.Message.Content.Id)
 	if err != nil {
 		return err
 	}
@@ -90,8 +90,11 @@ func (m *Mail) named(t *tx, a mailstore.AccountID, hash []byte) (id mailstore.Ma
 	return id, found, err
 }
 
-func (m *Mail) contentKnown(t *tx, a mailstore.AccountID, id []byte) (bool, error) {
-	t.kb = m.accountHash(t.kb[:0], tabContent, a, id)
+func (m *Mail) contentKnown(t *tx, a *hotAccount, id []byte) (bool, error) {
+	if string(id) > string(a.Newest[:]) {
+		return false, nil
+	}
+	t.kb = m.accountHash(t.kb[:0], tabContent, a.ID, id)
 	return t.get(t.kb, nil)
 }
 
@@ -148,7 +151,7 @@ func (m *Mail) mayAppend(t *tx, a *hotAccount, b *hotMailbox, ps []*pb.Placed, o
 	seen := make(map[string]bool, len(ps))
 	for _, p := range ps {
 		size += uint64(p.Content.Size)
-		known, err := m.contentKnown(t, a.ID, p.Content.Id)
+		known, err := m.contentKnown(t, a, p.Content.Id)
 		if err != nil {
 			return 0, err
 		}
@@ -192,6 +195,10 @@ func (m *Mail) place(t *tx, a *hotAccount, b *hotMailbox, p *pb.Placed, seq mail
 	thread, err := m.thread(t, a.ID, id, c.Threads)
 	if err != nil {
 		return 0, err
+	}
+	if string(id[:]) > string(a.Newest[:]) {
+		a.Newest = id
+		m.touch(a)
 	}
 	if err := m.putContent(t, a.ID, c, thread); err != nil {
 		return 0, err
