@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -81,9 +80,6 @@ type counters struct {
 func Open(o Options) (_ *Group, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
-	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("group %s: %w", o.Group, err)
 	}
 	g := &Group{
 		o: o, self: raft.ServerID(ServerName(o.Node, o.Incarnation)),

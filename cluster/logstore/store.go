@@ -42,7 +42,7 @@ const (
 
 // Options of Open.
 type Options struct {
-	Dir   string // the group's directory; it must exist
+	Dir   string // the group's directory, made if it is not there
 	Node  cluster.NodeID
 	Group cluster.GroupID
 	Keys  Keys
@@ -117,6 +117,9 @@ func Open(o Options) (*Store, error) {
 		cache:  cache{limit: o.CacheBytes},
 		holds:  make(map[*hold]struct{}),
 		epoch:  time.Now(),
+	}
+	if err := makeDir(o.Dir); err != nil {
+		return nil, err
 	}
 	info, err := os.Stat(s.path)
 	missing := errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0
@@ -567,6 +570,23 @@ func (s *Store) Close() error {
 		return fmt.Errorf("logstore: close: %w", err)
 	}
 	return nil
+}
+
+// makeDir makes a directory and what is above it, durably.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("logstore: %w", err)
+	}
+	return syncDir(parent)
 }
 
 func syncDir(dir string) error {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,10 @@ func Open(o Options) (*Store, error) {
 	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
+	// A marker is durable only if the directory it is in is.
+	if err := syncDir(o.FS, o.FS.PathDir(o.Dir)); err != nil {
+		return nil, err
+	}
 	names, err := o.FS.List(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
@@ -86,7 +91,13 @@ func Open(o Options) (*Store, error) {
 			s.markers = append(s.markers, m)
 		}
 	}
-	slices.SortFunc(s.markers, func(a, b Marker) int { return int(int64(b.Index - a.Index)) })
+	slices.SortFunc(s.markers, func(a, b Marker) int { return cmp.Compare(b.Index, a.Index) })
+	if s.staged != nil && len(s.markers) > 0 && s.staged.Index <= s.markers[0].Index {
+		// Committed, but a crash brought the old name back.
+		if err := s.AbortInstall(); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -135,8 +146,10 @@ func (s *Store) write(name string, m Marker) (err error) {
 	return s.syncDir()
 }
 
-func (s *Store) syncDir() error {
-	d, err := s.o.FS.OpenDir(s.o.Dir)
+func (s *Store) syncDir() error { return syncDir(s.o.FS, s.o.Dir) }
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
