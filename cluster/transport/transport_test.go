@@ -1,0 +1,725 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/crypto/pki"
+)
+
+func must[T any](t testing.TB) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func noErr(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until waits for a condition, at most ten seconds.
+func until(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never happened: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// syncBuffer is a log that can be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// world is a directory for tests: addresses and members.
+type world struct {
+	t       testing.TB
+	ca      *pki.CA
+	log     syncBuffer
+	mu      sync.Mutex
+	addrs   map[cluster.NodeID]string
+	members map[cluster.NodeID]string // id -> SPKI
+}
+
+func newWorld(t testing.TB) *world {
+	return &world{t: t, ca: must[*pki.CA](t)(pki.NewCA("test.1", time.Now())),
+		addrs: map[cluster.NodeID]string{}, members: map[cluster.NodeID]string{}}
+}
+
+var errNoAddr = errors.New("no address known")
+
+func (w *world) Addr(id cluster.NodeID) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if a, ok := w.addrs[id]; ok {
+		return a, nil
+	}
+	return "", errNoAddr
+}
+
+func (w *world) setAddr(id cluster.NodeID, addr string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.addrs[id] = addr
+}
+
+func (w *world) admit(id cluster.NodeID, spki []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known, ok := w.members[id]; !ok || known != string(spki) {
+		return cluster.ErrNotMember
+	}
+	return nil
+}
+
+func (w *world) evict(id cluster.NodeID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.members, id)
+}
+
+type testNode struct {
+	*Transport
+	id   cluster.NodeID
+	addr string
+	cert *tls.Certificate
+	cfg  Config
+}
+
+func nodeID(i int) (id cluster.NodeID) {
+	id[0], id[15] = 0xab, byte(i)
+	return id
+}
+
+// identity gives a node a key and a certificate of the CA.
+func identity(t testing.TB, ca *pki.CA, id cluster.NodeID) (*tls.Certificate, []byte) {
+	key, err := pki.NewKey()
+	noErr(t, err)
+	csr := must[[]byte](t)(pki.NewCSR(key))
+	der := must[[]byte](t)(ca.Sign(csr, id.String(), pki.NodeTTL, time.Now()))
+	return &tls.Certificate{Certificate: [][]byte{der, ca.Cert().Raw}, PrivateKey: key},
+		must[[]byte](t)(pki.ParseCSR(csr))
+}
+
+// config makes a member and its configuration.
+func (w *world) config(i int) Config {
+	id := nodeID(i)
+	cert, spki := identity(w.t, w.ca, id)
+	w.mu.Lock()
+	w.members[id] = string(spki)
+	w.mu.Unlock()
+	return Config{
+		Self: id, ClusterID: "test.1",
+		Certificate: func() (*tls.Certificate, error) { return cert, nil },
+		CAs:         func() []*x509.Certificate { return []*x509.Certificate{w.ca.Cert()} },
+		Resolver:    w, Admit: w.admit,
+		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+	}
+}
+
+// start runs a node on loopback.
+func (w *world) start(cfg Config) *testNode {
+	w.t.Helper()
+	tr := must[*Transport](w.t)(New(cfg))
+	ln := must[net.Listener](w.t)(Listen(w.t.Context(), "127.0.0.1:0"))
+	w.setAddr(cfg.Self, ln.Addr().String())
+	served := make(chan error, 1)
+	go func() { served <- tr.Serve(ln) }()
+	w.t.Cleanup(func() {
+		noErr(w.t, tr.Close())
+		if err := <-served; !errors.Is(err, cluster.ErrStopped) {
+			w.t.Errorf("Serve: %v", err)
+		}
+	})
+	return &testNode{Transport: tr, id: cfg.Self, addr: ln.Addr().String(), cfg: cfg}
+}
+
+func (w *world) pair() (*testNode, *testNode) { return w.start(w.config(1)), w.start(w.config(2)) }
+
+func echo(_ context.Context, _ cluster.NodeID, req []byte) ([]byte, error) {
+	return bytes.Clone(req), nil
+}
+
+func TestCallEcho(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	b.Handle(cluster.MethodForward, echo)
+	b.Handle(cluster.MethodBodyPush, echo)
+	b.Handle(cluster.MethodMember, func(_ context.Context, from cluster.NodeID, _ []byte) ([]byte, error) {
+		return from[:], nil
+	})
+	ctx := t.Context()
+	for _, size := range []int{0, 1, headerSize, copyMax, copyMax + 1, 100_000, MaxFrame} {
+		req := bytes.Repeat([]byte{byte(size), 7}, size)[:size]
+		got := must[[]byte](t)(a.Call(ctx, b.id, cluster.MethodForward, req[:size/3], nil, req[size/3:]))
+		if !bytes.Equal(got, req) {
+			t.Fatalf("%d bytes came back as %d", size, len(got))
+		}
+	}
+	if _, err := a.Call(ctx, b.id, cluster.MethodForward, make([]byte, MaxFrame+1)); !errors.Is(err, cluster.ErrTooLarge) {
+		t.Fatalf("too large: %v", err)
+	}
+	big := make([]byte, MaxBulkFrame)
+	big[len(big)-1] = 9
+	if got := must[[]byte](t)(a.Call(ctx, b.id, cluster.MethodBodyPush, big)); !bytes.Equal(got, big) {
+		t.Fatal("a body came back changed")
+	}
+	if from := must[[]byte](t)(a.Call(ctx, b.id, cluster.MethodMember)); !bytes.Equal(from, a.id[:]) {
+		t.Fatalf("handler saw %x", from)
+	}
+	s := a.Peer(b.id)
+	if !s.Connected || s.LastContact.IsZero() || s.Calls == 0 {
+		t.Fatalf("stats %+v", s)
+	}
+	until(t, "a ping is answered", func() bool { return a.Peer(b.id).RTT > 0 })
+	if st := b.Stats(); st.Accepted == 0 || st.Open == 0 {
+		t.Fatalf("stats %+v", st)
+	}
+}
+
+func TestCallSelf(t *testing.T) {
+	w := newWorld(t)
+	a := w.start(w.config(1))
+	sentinel := errors.New("the very error")
+	a.Handle(cluster.MethodForward, func(_ context.Context, from cluster.NodeID, req []byte) ([]byte, error) {
+		return req, sentinel
+	})
+	got, err := a.Call(t.Context(), a.id, cluster.MethodForward, []byte("a"), []byte("b"))
+	if string(got) != "ab" || err != sentinel {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if _, err := a.Call(t.Context(), a.id, cluster.MethodDigest); !errors.Is(err, ErrNoMethod) {
+		t.Fatalf("no handler: %v", err)
+	}
+	if n := a.Stats().Open; n != 0 {
+		t.Fatalf("%d connections for calls to self", n)
+	}
+}
+
+// TestErrors: each sentinel is found again on the other side of the wire.
+func TestErrors(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	var answer atomic.Pointer[error]
+	set := func(err error) { answer.Store(&err) }
+	b.Handle(cluster.MethodForward, func(context.Context, cluster.NodeID, []byte) ([]byte, error) {
+		return []byte("dropped"), *answer.Load()
+	})
+	for _, c := range codes {
+		set(fmt.Errorf("wrapped: %w", c.err))
+		resp, err := a.Call(t.Context(), b.id, cluster.MethodForward)
+		var re *RemoteError
+		if !errors.Is(err, c.err) || !errors.As(err, &re) || re.Node != b.id || resp != nil {
+			t.Errorf("%v came back as %v", c.err, err)
+		}
+		if errors.Is(err, ErrNotSent) || errors.Is(err, ErrUnknown) {
+			t.Errorf("%v is taken for a failure of transport", err)
+		}
+	}
+	set(errors.New(strings.Repeat("long ", 1000)))
+	_, err := a.Call(t.Context(), b.id, cluster.MethodForward)
+	var re *RemoteError
+	if !errors.As(err, &re) || len(re.Text) != maxErrorText || errors.Unwrap(re) != nil {
+		t.Errorf("long error: %v", err)
+	}
+	if _, err := a.Call(t.Context(), b.id, cluster.MethodDigest); !errors.Is(err, ErrNoMethod) {
+		t.Errorf("unknown method: %v", err)
+	}
+	b.Handle(cluster.MethodBodyHave, func(context.Context, cluster.NodeID, []byte) ([]byte, error) {
+		return make([]byte, MaxFrame+1), nil
+	})
+	if _, err := a.Call(t.Context(), b.id, cluster.MethodBodyHave); !errors.Is(err, cluster.ErrTooLarge) {
+		t.Errorf("response too large: %v", err)
+	}
+}
+
+// TestDeadline: the caller's deadline and its leaving reach the handler, and
+// the caller learns that the outcome is unknown.
+func TestDeadline(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	type end struct {
+		deadline bool
+		err      error
+	}
+	ends := make(chan end, 1)
+	begun := make(chan struct{}, 1)
+	b.Handle(cluster.MethodForward, func(ctx context.Context, _ cluster.NodeID, _ []byte) ([]byte, error) {
+		_, has := ctx.Deadline()
+		begun <- struct{}{}
+		<-ctx.Done()
+		ends <- end{has, ctx.Err()}
+		return nil, ctx.Err()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	_, err := a.Call(ctx, b.id, cluster.MethodForward)
+	// The remote handler may notice first, and say so.
+	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNotSent) {
+		t.Fatalf("deadline: %v", err)
+	}
+	<-begun
+	if e := <-ends; !e.deadline || e.err == nil {
+		t.Fatalf("handler saw %+v", e)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() { <-begun; cancel() }()
+	if _, err := a.Call(ctx, b.id, cluster.MethodForward); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled: %v", err)
+	}
+	if e := <-ends; e.deadline || !errors.Is(e.err, context.Canceled) {
+		t.Fatalf("handler saw %+v", e)
+	}
+	if _, err := a.Call(ctx, b.id, cluster.MethodForward); !errors.Is(err, ErrNotSent) {
+		t.Fatalf("ended before the call: %v", err)
+	}
+}
+
+// TestOrder: a slow call does not hold up others on its connection, and
+// control calls do not wait for bodies.
+func TestOrder(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	release := make(chan struct{})
+	slow := func(context.Context, cluster.NodeID, []byte) ([]byte, error) { <-release; return nil, nil }
+	b.Handle(cluster.MethodForward, slow)
+	b.Handle(cluster.MethodBodyPush, slow)
+	b.Handle(cluster.MethodDigest, echo)
+	var wg sync.WaitGroup
+	for i := range 40 {
+		m := []cluster.Method{cluster.MethodForward, cluster.MethodBodyPush}[i%2]
+		wg.Go(func() {
+			if _, err := a.Call(t.Context(), b.id, m, make([]byte, 200_000)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 100 {
+		must[[]byte](t)(a.Call(t.Context(), b.id, cluster.MethodDigest, []byte("x")))
+	}
+	close(release)
+	wg.Wait()
+}
+
+// TestBackpressure: what is in flight to a peer is bounded; the rest waits
+// with its context and is known not to have been sent. A caller that leaves
+// does not make room before the server has answered.
+func TestBackpressure(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	release := make(chan struct{})
+	var serving atomic.Int64
+	b.Handle(cluster.MethodBodyFetch, func(context.Context, cluster.NodeID, []byte) ([]byte, error) {
+		serving.Add(1)
+		<-release
+		return nil, nil
+	})
+	limit := laneLimits[laneFetch].calls
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	for range limit {
+		wg.Go(func() {
+			if _, err := a.Call(ctx, b.id, cluster.MethodBodyFetch); !errors.Is(err, ErrUnknown) {
+				t.Errorf("abandoned: %v", err)
+			}
+		})
+	}
+	until(t, "all run", func() bool { return serving.Load() == int64(limit) })
+	cancel()
+	wg.Wait()
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := a.Call(short, b.id, cluster.MethodBodyFetch); !errors.Is(err, ErrNotSent) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("one too many: %v", err)
+	}
+	if n := serving.Load(); n != int64(limit) {
+		t.Fatalf("%d handlers run", n)
+	}
+	close(release)
+	for range 3 * limit {
+		must[[]byte](t)(a.Call(t.Context(), b.id, cluster.MethodBodyFetch))
+	}
+	if s := w.log.String(); strings.Contains(s, "protocol violated") {
+		t.Fatal(s)
+	}
+}
+
+// TestDown: calls to a node that is not there fail at once and say that
+// nothing was sent; when it is back they get through.
+func TestDown(t *testing.T) {
+	w := newWorld(t)
+	a := w.start(w.config(1))
+	cfgB := w.config(2)
+	ctx := t.Context()
+	if _, err := a.Call(ctx, cfgB.Self, cluster.MethodPing); !errors.Is(err, ErrNotSent) || !errors.Is(err, errNoAddr) {
+		t.Fatalf("no address: %v", err)
+	}
+	ln := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
+	w.setAddr(cfgB.Self, ln.Addr().String())
+	noErr(t, ln.Close())
+	begin := time.Now()
+	for range 500 {
+		if _, err := a.Call(ctx, cfgB.Self, cluster.MethodPing); !errors.Is(err, ErrNotSent) {
+			t.Fatalf("nobody listens: %v", err)
+		}
+	}
+	if d := time.Since(begin); d > 3*time.Second {
+		t.Errorf("500 calls to a dead node took %v", d)
+	}
+	b := w.start(cfgB)
+	until(t, "the node is reached", func() bool {
+		_, err := a.Call(ctx, b.id, cluster.MethodPing)
+		return err == nil
+	})
+}
+
+// TestConnectionLost: calls in flight end with ErrUnknown, later ones get a
+// new connection.
+func TestConnectionLost(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	var running atomic.Int64
+	b.Handle(cluster.MethodForward, func(ctx context.Context, _ cluster.NodeID, _ []byte) ([]byte, error) {
+		running.Add(1)
+		<-ctx.Done() // ends with its connection
+		running.Add(-1)
+		return nil, nil
+	})
+	errs := make(chan error, 10)
+	for range 10 {
+		go func() {
+			_, err := a.Call(t.Context(), b.id, cluster.MethodForward, []byte("x"))
+			errs <- err
+		}()
+	}
+	until(t, "ten run", func() bool { return running.Load() == 10 })
+	b.Disconnect(a.id)
+	for range 10 {
+		if err := <-errs; !errors.Is(err, ErrUnknown) || errors.Is(err, ErrNotSent) {
+			t.Errorf("lost: %v", err)
+		}
+	}
+	until(t, "handlers end", func() bool { return running.Load() == 0 })
+	until(t, "a new connection", func() bool {
+		_, err := a.Call(t.Context(), b.id, cluster.MethodPing)
+		return err == nil
+	})
+}
+
+// TestEviction: H6. The CA's signature alone admits to nothing; an evicted
+// node is cut and not let in again, in either direction.
+func TestEviction(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	a.Handle(cluster.MethodForward, echo)
+	b.Handle(cluster.MethodForward, echo)
+	ctx := t.Context()
+	must[[]byte](t)(a.Call(ctx, b.id, cluster.MethodForward))
+	must[[]byte](t)(b.Call(ctx, a.id, cluster.MethodForward))
+	w.evict(b.id)
+	a.Disconnect(b.id)
+	until(t, "connections are cut", func() bool { return a.Stats().Open == 0 && b.Stats().Open == 0 })
+	for range 50 {
+		if _, err := b.Call(ctx, a.id, cluster.MethodForward); !errors.Is(err, ErrNotSent) {
+			t.Fatalf("evicted node's call: %v", err)
+		}
+		if _, err := a.Call(ctx, b.id, cluster.MethodForward); !errors.Is(err, ErrNotSent) {
+			t.Fatalf("call to an evicted node: %v", err)
+		}
+	}
+
+	// The right id with another key of the same CA.
+	cfg := w.config(3)
+	forged, _ := identity(t, w.ca, cfg.Self)
+	cfg.Certificate = func() (*tls.Certificate, error) { return forged, nil }
+	c := w.start(cfg)
+	if _, err := c.Call(ctx, a.id, cluster.MethodForward); !errors.Is(err, ErrNotSent) {
+		t.Fatalf("call with a foreign key: %v", err)
+	}
+	if _, err := a.Call(ctx, c.id, cluster.MethodForward); !errors.Is(err, ErrNotSent) || !errors.Is(err, cluster.ErrNotMember) {
+		t.Fatalf("call to a foreign key: %v", err)
+	}
+}
+
+// TestOtherCluster: another incarnation is refused with a clear line (R23).
+func TestOtherCluster(t *testing.T) {
+	w := newWorld(t)
+	a := w.start(w.config(1))
+	old := w.config(2)
+	oldCA := must[*pki.CA](t)(pki.NewCA("test.0", time.Now()))
+	cert, _ := identity(t, oldCA, old.Self)
+	old.ClusterID = "test.0"
+	old.CAs = func() []*x509.Certificate { return []*x509.Certificate{oldCA.Cert()} }
+	old.Certificate = func() (*tls.Certificate, error) { return cert, nil }
+	b := w.start(old)
+	if _, err := b.Call(t.Context(), a.id, cluster.MethodPing); !errors.Is(err, pki.ErrCluster) || !errors.Is(err, ErrNotSent) {
+		t.Fatalf("old node's call: %v", err)
+	}
+	if _, err := a.Call(t.Context(), b.id, cluster.MethodPing); !errors.Is(err, pki.ErrCluster) {
+		t.Fatalf("call to an old node: %v", err)
+	}
+	until(t, "a clear line is logged", func() bool {
+		return strings.Contains(w.log.String(), "connection refused") ||
+			strings.Contains(w.log.String(), "another cluster incarnation")
+	})
+}
+
+// TestOwnID: a copy of this node's data elsewhere is not talked to.
+func TestOwnID(t *testing.T) {
+	w := newWorld(t)
+	a := w.start(w.config(1))
+	copyOf := a.cfg
+	twin := must[*Transport](t)(New(copyOf))
+	defer func() { noErr(t, twin.Close()) }()
+	if _, err := twin.dial(t.Context(), nodeID(2), alpnRPC); !errors.Is(err, errNoAddr) {
+		t.Fatal(err)
+	}
+	w.setAddr(nodeID(2), a.addr)
+	if _, err := twin.Call(t.Context(), nodeID(2), cluster.MethodPing); !errors.Is(err, ErrNotSent) || !errors.Is(err, cluster.ErrNotMember) {
+		t.Fatalf("call to a twin: %v", err)
+	}
+}
+
+// TestWrongAddress: a stale address leads to no misdirected call.
+func TestWrongAddress(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	cfg := w.config(3)
+	w.setAddr(cfg.Self, b.addr)
+	if _, err := a.Call(t.Context(), cfg.Self, cluster.MethodPing); !errors.Is(err, ErrAddress) || !errors.Is(err, ErrNotSent) {
+		t.Fatalf("stale address: %v", err)
+	}
+}
+
+// TestShutdownDrains: what runs is finished, what comes is refused.
+func TestShutdownDrains(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	begun, release := make(chan struct{}), make(chan struct{})
+	b.Handle(cluster.MethodForward, func(context.Context, cluster.NodeID, []byte) ([]byte, error) {
+		close(begun)
+		<-release
+		return []byte("finished"), nil
+	})
+	got := make(chan string, 1)
+	go func() {
+		resp, err := a.Call(t.Context(), b.id, cluster.MethodForward)
+		got <- fmt.Sprint(string(resp), err)
+	}()
+	<-begun
+	ended := make(chan error, 1)
+	go func() { ended <- b.Shutdown(t.Context()) }()
+	until(t, "new calls are refused", func() bool {
+		_, err := a.Call(t.Context(), b.id, cluster.MethodPing)
+		return errors.Is(err, cluster.ErrStopped)
+	})
+	close(release)
+	if s := <-got; s != "finished<nil>" {
+		t.Fatalf("the running call ended with %s", s)
+	}
+	noErr(t, <-ended)
+	if _, err := b.Call(t.Context(), a.id, cluster.MethodPing); !errors.Is(err, ErrNotSent) || !errors.Is(err, cluster.ErrStopped) {
+		t.Fatalf("call after the end: %v", err)
+	}
+}
+
+// TestCloseEndsCalls: Close leaves no caller and no goroutine behind.
+func TestCloseEndsCalls(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	var n atomic.Int64
+	b.Handle(cluster.MethodForward, func(ctx context.Context, _ cluster.NodeID, _ []byte) ([]byte, error) {
+		n.Add(1)
+		<-ctx.Done()
+		return nil, nil
+	})
+	errs := make(chan error)
+	for range 20 {
+		go func() {
+			_, err := a.Call(t.Context(), b.id, cluster.MethodForward, make([]byte, 20_000))
+			errs <- err
+		}()
+	}
+	until(t, "all run", func() bool { return n.Load() == 20 })
+	noErr(t, a.Close())
+	for range 20 {
+		if err := <-errs; !errors.Is(err, ErrUnknown) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}
+
+// TestStress mixes sizes, lanes, cancellations and cuts; run it with -race.
+func TestStress(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair()
+	for _, m := range []cluster.Method{cluster.MethodForward, cluster.MethodBodyPush, cluster.MethodBodyFetch} {
+		b.Handle(m, echo)
+	}
+	stop := make(chan struct{})
+	var cuts sync.WaitGroup
+	cuts.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				[]*testNode{a, b}[i%2].Disconnect([]*testNode{b, a}[i%2].id)
+			}
+		}
+	})
+	var wg sync.WaitGroup
+	var good, bad atomic.Int64
+	for g := range 12 {
+		wg.Go(func() {
+			buf := make([]byte, 200_000)
+			for i := range 150 {
+				size := (i * i * 37 * (g + 1)) % len(buf)
+				m := []cluster.Method{cluster.MethodForward, cluster.MethodBodyPush, cluster.MethodBodyFetch}[(i+g)%3]
+				for j := range buf[:size] {
+					buf[j] = byte(i + g)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+i%7*i%7)*time.Millisecond)
+				if i%3 != 0 {
+					ctx = t.Context()
+				}
+				got, err := a.Call(ctx, b.id, m, buf[:size/2], buf[size/2:size])
+				cancel()
+				if err != nil {
+					bad.Add(1)
+					if !errors.Is(err, ErrNotSent) && !errors.Is(err, ErrUnknown) {
+						var re *RemoteError
+						if !errors.As(err, &re) {
+							t.Errorf("unclassified: %v", err)
+						}
+					}
+					continue
+				}
+				good.Add(1)
+				if len(got) != size || (size > 0 && bytes.Count(got, []byte{byte(i + g)}) != size) {
+					t.Errorf("a mixed-up answer of %d bytes for %d", len(got), size)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	cuts.Wait()
+	t.Logf("%d answered, %d failed", good.Load(), bad.Load())
+	if good.Load() < 100 {
+		t.Error("hardly a call got through")
+	}
+	if s := w.log.String(); strings.Contains(s, "protocol violated") {
+		t.Fatal(s)
+	}
+}
+
+func TestJoin(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config(1)
+	tok := must[*pki.Token](t)(pki.NewToken([]string{"x:1"}, pki.Fingerprint(w.ca.Cert().Raw)))
+	verifier := must[[32]byte](t)(tok.Verifier())
+	cfg.Join = func(ctx context.Context, conn net.Conn, exporter []byte) {
+		msg := make([]byte, 32+3)
+		if _, err := io.ReadFull(conn, msg); err != nil {
+			t.Error(err)
+			return
+		}
+		answer := "no"
+		if pki.VerifyProof(&verifier, exporter, msg[32:], msg[:32]) {
+			answer = "ok"
+		}
+		if _, err := conn.Write([]byte(answer)); err != nil {
+			t.Error(err)
+		}
+	}
+	a := w.start(cfg)
+	jc := must[*JoinConn](t)(DialJoin(t.Context(), a.addr, tok.CA))
+	defer jc.Close()
+	if jc.Node != a.id || !bytes.Equal(jc.CA.Raw, w.ca.Cert().Raw) {
+		t.Fatalf("joined at %v", jc.Node)
+	}
+	proof := must[[32]byte](t)(tok.Prove(jc.Exporter, []byte("csr")))
+	must[int](t)(jc.Write(append(proof[:], "csr"...)))
+	if got := must[[]byte](t)(io.ReadAll(jc)); string(got) != "ok" {
+		t.Fatalf("answer %q", got)
+	}
+	if _, err := DialJoin(t.Context(), a.addr, [32]byte{1}); !errors.Is(err, pki.ErrFingerprint) {
+		t.Fatalf("wrong pin: %v", err)
+	}
+	b := w.start(w.config(2))
+	if c, err := DialJoin(t.Context(), b.addr, tok.CA); err == nil {
+		c.Close()
+		t.Fatal("a node without join handler took a join")
+	}
+}
+
+// TestStrangers: no certificate, no TLS, a client of another protocol, and one
+// that says nothing.
+func TestStrangers(t *testing.T) {
+	w := newWorld(t)
+	a := w.start(w.config(1))
+	cert, _ := identity(t, w.ca, nodeID(9))
+	for name, cfg := range map[string]*tls.Config{
+		"no certificate": {NextProtos: []string{alpnRPC}},
+		"not a member":   {NextProtos: []string{alpnRPC}, Certificates: []tls.Certificate{*cert}},
+		"TLS 1.2":        {NextProtos: []string{alpnRPC}, MaxVersion: tls.VersionTLS12},
+		"other protocol": {NextProtos: []string{"h2"}},
+		"no protocol":    {Certificates: []tls.Certificate{*cert}},
+	} {
+		cfg.InsecureSkipVerify = true
+		c, err := tls.Dial("tcp", a.addr, cfg)
+		if err == nil {
+			_, err = c.Read(make([]byte, 1))
+			c.Close()
+		}
+		if err == nil {
+			t.Errorf("%s: was answered", name)
+		}
+	}
+	c := must[net.Conn](t)(net.Dial("tcp", a.addr))
+	must[int](t)(c.Write([]byte("GET / HTTP/1.1\r\n\r\n")))
+	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "reset") {
+		t.Error(err)
+	}
+	c.Close()
+	until(t, "all refusals are counted", func() bool { return a.Stats().Refused >= 6 })
+	if n := a.Stats().Open; n != 0 {
+		t.Errorf("%d connections stay open", n)
+	}
+}
