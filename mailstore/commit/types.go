@@ -95,7 +95,10 @@ type Copied struct {
 
 // AddAccount describes a new account.
 type AddAccount struct {
-	Address                   string
-	Password                  []byte
+	Address  string
+	Password []byte
+	// Verifier is a stored password record in the text of crypto/passwd, in
+	// place of Password (import).
+	Verifier                  string
 	QuotaBytes, QuotaMessages uint64 // 0: none
 }

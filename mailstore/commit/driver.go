@@ -1,0 +1,225 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/mailstore/command/commandpb"
+	"altmail.se/altmail/mailstore/state"
+)
+
+// Driver brings to an end what one command could not: deliveries kept for
+// another group, records of what was deleted, and account commands that span
+// two groups. Run one on every node: it works for the groups this node leads,
+// and takes up what an earlier leader left, because all it goes by is the
+// state.
+type Driver struct {
+	d *Door
+	// Every is the time between two looks at the state when nothing tells of
+	// work; 2 s.
+	Every time.Duration
+	// AuditEvery is the time between two comparisons of every account in the
+	// directory with its mail group; 10 min.
+	AuditEvery time.Duration
+	// PurgePause is the time between two Purge commands, so that a big purge
+	// leaves the group to its users; 20 ms.
+	PurgePause time.Duration
+
+	led     map[cluster.GroupID]bool // what this node led at the last look
+	audited time.Time
+}
+
+const (
+	purgeLimit = 2000 // records of one Purge
+	// maxHandoffs bounds what one look takes up in one group.
+	maxHandoffs = 100
+)
+
+// NewDriver returns a driver for the door.
+func (d *Door) NewDriver() *Driver {
+	return &Driver{d: d, Every: 2 * time.Second, AuditEvery: 10 * time.Minute, PurgePause: 20 * time.Millisecond}
+}
+
+// Wake tells the node's driver that there may be something to do.
+func (d *Door) Wake() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends.
+func (r *Driver) Run(ctx context.Context) {
+	tick := time.NewTicker(r.Every)
+	defer tick.Stop()
+	for {
+		more := r.Step(ctx)
+		if more {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(r.PurgePause):
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-r.d.wake:
+		}
+	}
+}
+
+// Step does one round of what there is to do for the groups this node leads
+// and reports whether it knows of more. It is not for concurrent use.
+func (r *Driver) Step(ctx context.Context) (more bool) {
+	if r.led == nil {
+		r.led = map[cluster.GroupID]bool{}
+	}
+	for _, id := range r.d.cfg.Groups.Mail() {
+		if !r.leads(id) {
+			continue
+		}
+		if err := r.handoffs(ctx, id); err != nil {
+			r.failed("handoff", id, err)
+		}
+		again, err := r.purge(ctx, id)
+		if err != nil {
+			r.failed("purge", id, err)
+		}
+		more = more || again
+	}
+	if fresh := !r.led[cluster.Directory]; r.leads(cluster.Directory) {
+		all := fresh || r.d.cfg.Now().Sub(r.audited) >= r.AuditEvery
+		if err := r.plans(ctx, all); err != nil {
+			r.failed("accounts", cluster.Directory, err)
+		} else if all {
+			r.audited = r.d.cfg.Now()
+		}
+	}
+	return more && ctx.Err() == nil
+}
+
+func (r *Driver) leads(id cluster.GroupID) bool {
+	g, ok := r.d.cfg.Groups.Group(id)
+	leads := ok && g.IsLeader()
+	r.led[id] = leads
+	return leads
+}
+
+func (r *Driver) failed(what string, id cluster.GroupID, err error) {
+	if !errors.Is(err, context.Canceled) {
+		r.d.cfg.Logger.Warn("work left for the next round", "work", what, "group", id, "error", err)
+	}
+}
+
+// handoffs repeats the deliveries that the group keeps for others.
+func (r *Driver) handoffs(ctx context.Context, id cluster.GroupID) error {
+	m, ok := r.d.cfg.Mail(id)
+	if !ok {
+		return nil
+	}
+	rows, err := openHandoffs(m)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for i := range rows {
+		if err := r.deliverHandoff(ctx, id, &rows[i]); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// openHandoffs reads the first handoffs, so that no snapshot is held while they
+// are worked on.
+func openHandoffs(m *state.Mail) (rows []state.HandoffRow, err error) {
+	rd := m.Read()
+	defer func() { err = errors.Join(err, rd.Close()) }()
+	enough := errors.New("enough")
+	err = rd.Handoffs(func(h *state.HandoffRow) error {
+		if rows = append(rows, *h); len(rows) == maxHandoffs {
+			return enough
+		}
+		return nil
+	})
+	if errors.Is(err, enough) {
+		err = nil
+	}
+	return rows, err
+}
+
+func (r *Driver) deliverHandoff(ctx context.Context, kept cluster.GroupID, h *state.HandoffRow) error {
+	for i := range h.Items {
+		it := &h.Items[i]
+		err := r.deliverItem(ctx, kept, h.Body, it)
+		if err != nil && !final(err) {
+			return fmt.Errorf("commit: a delivery kept for group %v: %w", it.Group, err)
+		}
+		if err != nil {
+			// It can never be executed, so keeping it helps nobody.
+			r.d.stats.handoffsLost.Add(1)
+			r.d.cfg.Logger.Warn("a kept delivery was refused", "from", kept, "to", it.Group, "error", err)
+		}
+	}
+	var op cluster.OpID
+	copy(op[:], h.ID[:])
+	c := &commandpb.Command{Op: &commandpb.Command_CloseHandoff{CloseHandoff: &commandpb.CloseHandoff{Id: h.ID[:]}}}
+	if _, err := r.d.propose(ctx, kept, derive(op, opClose, uint32(kept), 0), c, nil); err != nil && !errors.Is(err, ErrNoSuch) {
+		return err
+	}
+	r.d.stats.handoffsClosed.Add(1)
+	return nil
+}
+
+// deliverItem brings one kept Deliver, with its body, to its group.
+func (r *Driver) deliverItem(ctx context.Context, kept cluster.GroupID, ref cluster.BodyRef, it *state.HandoffItem) error {
+	ctx, cancel := r.d.deadline(ctx)
+	defer cancel()
+	h, err := r.d.cfg.Bodies.Fetch(ctx, kept, ref)
+	if err != nil {
+		return err
+	}
+	data := make([]byte, h.Size())
+	_, err = h.ReadAt(data, 0)
+	if err = errors.Join(err, h.Close()); err != nil {
+		return err
+	}
+	res, err := r.d.proposeWithBodies(ctx, it.Group, it.Op, it.Command, []*sealed{{ref: ref, data: data}})
+	if err != nil {
+		return err
+	}
+	for _, s := range res.Stored {
+		// Its sender was told that it is stored, and the account has gone
+		// since (H14).
+		if s.Code != commandpb.Code_OK && s.Code != commandpb.Code_EXISTS {
+			r.d.stats.handoffsLost.Add(1)
+			r.d.cfg.Logger.Warn("a kept delivery had no account to go to", "group", it.Group, "code", s.Code)
+		}
+	}
+	return nil
+}
+
+// purge removes one portion of what was deleted and reports whether there is
+// more.
+func (r *Driver) purge(ctx context.Context, id cluster.GroupID) (more bool, err error) {
+	m, ok := r.d.cfg.Mail(id)
+	if !ok {
+		return false, nil
+	}
+	rd := m.Read()
+	dying, err := rd.NeedsPurge()
+	if err = errors.Join(err, rd.Close()); err != nil || !dying {
+		return false, err
+	}
+	res, err := r.d.propose(ctx, id, NewOp(), &commandpb.Command{Op: &commandpb.Command_Purge{Purge: &commandpb.Purge{Limit: purgeLimit}}}, nil)
+	if err != nil {
+		return false, err
+	}
+	return res.More, nil
+}
