@@ -218,6 +218,68 @@ func checkCrash(t *testing.T, name string, fs *vfs.MemFS, w *workload, promised 
 	return recovered
 }
 
+// TestPageCacheIsNotTheDisk: a sync fails, the process dies, and the next one
+// finds the batch in the page cache. What it then says it has must be on disk.
+func TestPageCacheIsNotTheDisk(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		pageCache(t, full)
+	}
+}
+
+// pageCache runs the test with or without room to write the batch again.
+func pageCache(t *testing.T, full bool) {
+	mem := vfs.NewCrashableMem()
+	broken := errors.New("broken")
+	var fail atomic.Bool
+	fs := &hookFS{FS: mem, syncData: func() error {
+		if fail.Load() {
+			return broken
+		}
+		return nil
+	}}
+	opts := testOpts(t)
+	fatal := 0
+	opts.Fatal = func(error) { fatal++ }
+	s := mustOpen(t, fs, opts)
+	rng := seeded(15)
+	a, _ := randBody(rng, 5000)
+	first := mustPut(t, s, 1, a)
+	fail.Store(true)
+	b, second := randBody(rng, 5000)
+	if err := s.Put(t.Context(), 1, second.ID, b); !errors.Is(err, broken) || fatal != 1 {
+		t.Fatalf("Put: %v, fatal %d", err, fatal)
+	}
+	if err := s.Put(t.Context(), 1, cluster.BodyID{1}, nil); !errors.Is(err, broken) {
+		t.Errorf("Put after a failed sync: %v", err)
+	}
+	if s.Has(1, second.ID) {
+		t.Error("Has is true although the sync failed")
+	}
+	opts = testOpts(t)
+	again := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full && op.Kind == errorfs.OpFileWriteAt {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	s2 := mustOpen(t, again, opts) // the page cache as the first left it
+	if !s2.Has(1, second.ID) {
+		t.Fatal("the page cache was not looked at: the test proves nothing")
+	}
+	crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+	mustClose(t, s2)
+	s3 := mustOpen(t, crashed, opts)
+	for _, r := range []cluster.BodyRef{first, second} {
+		if err := readBody(s3, 1, r.ID); err != nil {
+			t.Errorf("after the power loss, full %v: %v", full, err)
+		}
+	}
+	mustClose(t, s3)
+	if err := s.Close(); err != nil {
+		t.Errorf("Close of the failed store: %v", err)
+	}
+}
+
 // TestTornTail cuts and damages the last file in every way and expects what
 // was written before to be found.
 func TestTornTail(t *testing.T) {

@@ -66,6 +66,12 @@ func (f *fakeState) sync() {
 	f.durable = f.applied
 }
 
+func (f *fakeState) syncTo(index uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.durable = index
+}
+
 func (f *fakeState) live(after cluster.BodyID) iter.Seq2[cluster.BodyRef, error] {
 	f.mu.Lock()
 	var refs []cluster.BodyRef

@@ -292,7 +292,7 @@ func TestEnsureGone(t *testing.T) {
 		if err := ensure(n[1], n[0].id, 1, ref); err == nil {
 			t.Error("believed a node whose state is not durable")
 		}
-		n[0].state.durable = 1
+		n[0].state.syncTo(1)
 		if err := ensure(n[1], n[0].id, 2, ref); err == nil {
 			t.Error("believed a node whose durable state is older than the entry")
 		}
@@ -334,7 +334,25 @@ func TestEnsureGone(t *testing.T) {
 	})
 }
 
-// TestSeenDeadOnABusyNode: the state never stands still, so what is applied is
+// TestGoneOnlyFromDurableState: what readers see refers to the body no more,
+// but what is on the disk still does.
+func TestGoneOnlyFromDurableState(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, net *fakeNet, n []*node) {
+		_, ref := randBody(seeded(39), 100)
+		n[0].state.apply([]cluster.BodyRef{ref}, nil)
+		n[0].state.sync()
+		n[0].state.apply(nil, []cluster.BodyRef{ref})
+		if err := ensure(n[1], n[0].id, 1, ref); err == nil {
+			t.Error("proven gone by a state that a power loss takes back")
+		}
+		n[0].state.sync()
+		if err := ensure(n[1], n[0].id, 1, ref); err != nil {
+			t.Errorf("Ensure: %v", err)
+		}
+	})
+}
+
+// TestGoneOnABusyNode: the state never stands still, so what is applied is
 // always ahead of what is durable, and still the proof comes.
 func TestGoneOnABusyNode(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, net *fakeNet, n []*node) {
@@ -468,6 +486,52 @@ func TestLyingPeer(t *testing.T) {
 		}
 		if err := readBody(n[1].Store, 1, ref.ID); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestGoneChecksAtBothEnds: the server compares its durable index with the
+// entry's, and so does every waiter, which may have come after the question.
+func TestGoneChecksAtBothEnds(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, net *fakeNet, n []*node) {
+		_, ref := randBody(seeded(52), 10)
+		n[0].state.apply(nil, nil)
+		n[0].state.sync()
+		for index, want := range []byte{stGone, stGone, stNotHere} {
+			if f := n[0].absent(1, ref.ID, uint64(index)); f.state != want {
+				t.Errorf("entry %d: state %d, want %d", index, f.state, want)
+			}
+		}
+		g, err := n[1].group(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, _ := g.register(5, []cluster.BodyRef{ref})
+		g.proveGone(ref.ID, 4)
+		select {
+		case <-w.done:
+			t.Error("an older proof was taken")
+		default:
+		}
+		g.proveGone(ref.ID, 5)
+		<-w.done
+	})
+}
+
+// TestFetchVerifies: wrong bytes from a member are never given to a reader.
+func TestFetchVerifies(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, net *fakeNet, n []*node) {
+		_, ref := randBody(seeded(53), 100)
+		wrong, _ := randBody(seeded(54), 100)
+		if err := n[0].Put(t.Context(), 1, ref.ID, wrong); err != nil { // Put does not hash
+			t.Fatal(err)
+		}
+		n[2].state.apply([]cluster.BodyRef{ref}, nil)
+		if _, err := n[1].Fetch(t.Context(), 1, ref); !errors.Is(err, cluster.ErrNotHere) || !errors.Is(err, errFormat) {
+			t.Errorf("Fetch: %v", err)
+		}
+		if n[1].Has(1, ref.ID) {
+			t.Error("wrong bytes were stored")
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +27,8 @@ func reconcile(t testing.TB, s *Store, state *fakeState) {
 	}
 }
 
-func reclaim(t testing.TB, s *Store) Reclaimed {
+// awaitIndexes waits until every sealed segment has its index file.
+func awaitIndexes(t testing.TB, s *Store) {
 	t.Helper()
 	g := only(t, s, 1)
 	waitFor(t, "index files", func() bool {
@@ -39,6 +41,11 @@ func reclaim(t testing.TB, s *Store) Reclaimed {
 		}
 		return true
 	})
+}
+
+func reclaim(t testing.TB, s *Store) Reclaimed {
+	t.Helper()
+	awaitIndexes(t, s)
 	done, err := s.Reclaim(context.Background(), 1)
 	if err != nil {
 		t.Fatalf("Reclaim: %v", err)
@@ -100,6 +107,74 @@ func TestFreeOnlyWhenDurablyDead(t *testing.T) {
 	}
 }
 
+// TestHintRaisedMeanwhile: a body that was referred to again and died again
+// waits for its second death to be durable.
+func TestHintRaisedMeanwhile(t *testing.T) {
+	state := newState()
+	opts := testOpts(t)
+	opts.Live = state
+	s := mustOpen(t, vfs.NewMem(), opts)
+	defer mustClose(t, s)
+	data, _ := randBody(seeded(50), 100)
+	ref := mustPut(t, s, 1, data)
+	g := only(t, s, 1)
+	s.Dead(1, 8, ref.ID)
+	s.Dead(1, 7, ref.ID)
+	for _, durable := range []uint64{7, 8} {
+		if ok, err := g.freeOne(ref.ID, durable); ok != (durable == 8) || err != nil {
+			t.Errorf("durable %d: freed is %v, %v", durable, ok, err)
+		}
+	}
+}
+
+// TestFreedWhileMoved: a body that is freed while reclaim copies it does not
+// come back with the copy.
+func TestFreedWhileMoved(t *testing.T) {
+	entered, gate := make(chan struct{}), make(chan struct{})
+	var hold atomic.Bool
+	fs := &hookFS{FS: vfs.NewMem(), syncData: func() error {
+		if hold.Load() {
+			entered <- struct{}{}
+			<-gate
+		}
+		return nil
+	}}
+	state := newState()
+	opts := testOpts(t)
+	opts.Live = state
+	s := mustOpen(t, fs, opts)
+	reconcile(t, s, state)
+	rng := seeded(51)
+	var refs []cluster.BodyRef
+	for range 4 {
+		data, _ := randBody(rng, 100)
+		refs = append(refs, mustPut(t, s, 1, data))
+	}
+	state.apply(refs, nil)
+	s.Dead(1, state.apply(nil, refs[:3]), refs[0].ID, refs[1].ID, refs[2].ID)
+	state.sync()
+	g := only(t, s, 1)
+	if err := g.rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	hold.Store(true)
+	var wg sync.WaitGroup
+	wg.Go(func() { reclaim(t, s) })
+	<-entered // the last body is being copied
+	s.Dead(1, state.apply(nil, refs[3:]), refs[3].ID)
+	state.sync()
+	if ok, err := g.freeOne(refs[3].ID, state.DurableApplied(1)); !ok || err != nil {
+		t.Fatalf("freed is %v, %v", ok, err)
+	}
+	hold.Store(false)
+	close(gate)
+	wg.Wait()
+	if s.Has(1, refs[3].ID) {
+		t.Error("the freed body is back")
+	}
+	mustClose(t, s)
+}
+
 func TestRewriteGivesSpaceBack(t *testing.T) {
 	fs := vfs.NewMem()
 	state := newState()
@@ -141,6 +216,7 @@ func TestRewriteGivesSpaceBack(t *testing.T) {
 			t.Errorf("a handle opened before: %v", err)
 		}
 	}
+	awaitIndexes(t, s)
 	if len(fileNames(t, fs)) != s.Stats().Segments*2-1 {
 		t.Errorf("files are left over: %v", fileNames(t, fs))
 	}
@@ -266,6 +342,10 @@ func TestOrphans(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		reclaim(t, s) // seals the segment
+		reclaim(t, s)
+		if n := count(orphans); n != 2 {
+			t.Errorf("%d orphans as soon as their segment was sealed, want 2", n)
+		}
 		time.Sleep(24*time.Hour + time.Minute)
 		reclaim(t, s)
 		if n := count(orphans); n != 0 {
