@@ -25,6 +25,7 @@ type Group struct {
 	delay     time.Duration
 	hook      func(p cluster.Proposal) error
 	after     func(p cluster.Proposal) error
+	onRead    func() error
 	proposals uint64
 	reads     uint64
 }
@@ -75,6 +76,14 @@ func (g *Group) After(fn func(cluster.Proposal) error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.after = fn
+}
+
+// OnRead sets a function that is called by every read index, as if this node
+// caught up in it; its error is returned. Nil removes it.
+func (g *Group) OnRead(fn func() error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.onRead = fn
 }
 
 // Counts returns how many proposals and read indexes were asked for.
@@ -164,8 +173,15 @@ func (g *Group) apply(e cluster.Entry) (cluster.Outcome, error) {
 func (g *Group) ReadIndex(ctx context.Context) error {
 	g.mu.Lock()
 	g.reads++
+	onRead := g.onRead
 	g.mu.Unlock()
-	return g.ready(ctx)
+	if err := g.ready(ctx); err != nil {
+		return err
+	}
+	if onRead != nil {
+		return onRead()
+	}
+	return nil
 }
 
 // WaitApplied implements cluster.Group.

@@ -50,6 +50,12 @@ type Options struct {
 	Timeout time.Duration
 	// HandoffTimeout is commit.Config's.
 	HandoffTimeout time.Duration
+	// Bodies wraps what the doors read bodies from.
+	Bodies func(lookup.Bodies) lookup.Bodies
+	// Accounts is lookup.Config's.
+	Accounts int
+	// Stale is lookup.Config's.
+	Stale bool
 	// FS is the file system under state and bodies; one in memory.
 	FS vfs.FS
 }
@@ -72,8 +78,13 @@ func NewWith(t testing.TB, opts Options) *Stack {
 	s.openState(opts.FS)
 	s.openBodies(opts.FS)
 	s.openGroups()
+	read := lookup.Bodies(s.Bodies)
+	if opts.Bodies != nil {
+		read = opts.Bodies(read)
+	}
 	s.Lookup = lookup.New(lookup.Config{
-		Groups: s, Ring: s.Ring, Bodies: s.Bodies, Directory: s.dir, Mail: s.MailState, Timeout: opts.Timeout,
+		Groups: s, Ring: s.Ring, Bodies: read, Directory: s.dir, Mail: s.MailState,
+		Timeout: opts.Timeout, Accounts: opts.Accounts, Stale: opts.Stale,
 	})
 	s.Commit = commit.New(commit.Config{
 		Groups: s, Bodies: s.Bodies, Lookup: s.Lookup, Ring: s.Ring, Directory: s.dir, Mail: s.MailState,
