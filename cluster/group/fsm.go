@@ -79,7 +79,7 @@ func (f *fsm) apply(logs []*raft.Log, out []applied) error {
 	// A state that came with an install is ahead of raft's configurations.
 	for _, l := range logs {
 		if l.Type == raft.LogConfiguration {
-			g.confs.add(l.Index, raft.DecodeConfiguration(l.Data))
+			g.configured(l.Index, raft.DecodeConfiguration(l.Data))
 		}
 	}
 	logs = logs[skip:]
@@ -119,6 +119,20 @@ func (f *fsm) apply(logs []*raft.Log, out []applied) error {
 	g.applied.advance(index, term)
 	g.stats.applied.Add(uint64(len(logs)))
 	return nil
+}
+
+// configured takes note of an applied configuration. A member that was in an
+// earlier one and is not in this one has been removed; one that joins replays
+// configurations from before its time.
+func (g *Group) configured(index uint64, c raft.Configuration) {
+	g.confs.add(index, c)
+	in := false
+	for _, s := range c.Servers {
+		in = in || s.ID == g.self
+	}
+	if was := g.included.Swap(in); was && !in {
+		g.alarm(Alarm{Kind: AlarmRemoved, Index: index})
+	}
 }
 
 // Snapshot begins a marker: the state needs no copy.

@@ -62,6 +62,9 @@ type Group struct {
 	slots    *semaphore.Weighted
 	inflight inflight
 
+	checking atomic.Bool
+	included atomic.Bool // an applied configuration had this member
+
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when the leader may have changed
 	failed  error
@@ -365,8 +368,8 @@ func (g *Group) shutdown(sync bool) error {
 	g.applied.stop()
 	g.announce()
 	g.life.Lock()
-	defer g.life.Unlock()
 	err := g.stopRaft()
+	g.life.Unlock() // an install that waits for it sees that the group closes
 	err = errors.Join(err, g.trans.shut())
 	g.wg.Wait()
 	err = errors.Join(err, g.source.Close())

@@ -45,6 +45,8 @@ type testNode struct {
 	fault  func(logstore.Op) error
 	fatal  []error
 	alarms []Alarm
+	tune   *Tuning // in place of the world's
+	test   testSwitches
 	wall   func() time.Time
 }
 
@@ -115,7 +117,7 @@ func (n *testNode) options() Options {
 			}
 			return time.Now()
 		},
-		Tuning: n.w.tune,
+		Tuning: *n.tuning(), test: n.test,
 		LogFault: func(op logstore.Op) error {
 			n.mu.Lock()
 			f := n.fault
@@ -127,6 +129,13 @@ func (n *testNode) options() Options {
 		},
 		NoSync: !n.w.sync,
 	}
+}
+
+func (n *testNode) tuning() *Tuning {
+	if n.tune != nil {
+		return n.tune
+	}
+	return &n.w.tune
 }
 
 func (n *testNode) open(create, bootstrap bool) {

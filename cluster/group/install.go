@@ -127,7 +127,13 @@ func (g *Group) swap(f snapshot.Fetched) (bool, error) {
 	if err := g.snaps.StageInstall(f.Marker()); err != nil {
 		return false, err
 	}
+	if err := g.step("staged"); err != nil {
+		return false, err
+	}
 	if err := f.Stage.Install(); err != nil {
+		return false, err
+	}
+	if err := g.step("swapped"); err != nil {
 		return false, err
 	}
 	if err := g.finishInstall(f.Marker()); err != nil {
@@ -148,10 +154,24 @@ func (g *Group) finishInstall(m snapshot.Marker) error {
 	if err := g.store.RaiseTerm(m.Floor); err != nil {
 		return err
 	}
+	if err := g.step("term raised"); err != nil {
+		return err
+	}
 	if err := g.store.Empty(); err != nil {
 		return err
 	}
+	if err := g.step("log emptied"); err != nil {
+		return err
+	}
 	return g.snaps.CommitInstall()
+}
+
+// step lets a test end the install here.
+func (g *Group) step(name string) error {
+	if f := g.o.test.onInstall; f != nil {
+		return f(name)
+	}
+	return nil
 }
 
 // recoverInstall ends an install that a crash interrupted.

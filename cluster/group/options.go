@@ -50,6 +50,18 @@ type Options struct {
 	LogFault func(logstore.Op) error
 	// NoSync skips the fsyncs of the log, for tests that do not need them.
 	NoSync bool
+
+	// test is set by tests of this package only.
+	test testSwitches
+}
+
+// testSwitches take guards off, so that tests can show what each is for, and
+// let tests stand in the way of requests and of an install.
+type testSwitches struct {
+	fastHeartbeats bool // without guard G1
+	looseCommit    bool // without the cap on the commit index
+	onAppend       func(target raft.ServerAddress, req *raft.AppendEntriesRequest) error
+	onInstall      func(step string) error
 }
 
 // Tuning are the times and sizes of a group; zero means the default.

@@ -58,7 +58,11 @@ func newTransport(g *Group, inner *raft.NetworkTransport, s *streams) *transport
 // SetHeartbeatHandler does nothing (guard G1): the fast path would handle
 // heartbeats beside raft's main loop, and a deposed leader's next entry would
 // carry the new leader's term. Heartbeats go through the main loop instead.
-func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
+func (t *transport) SetHeartbeatHandler(f func(raft.RPC)) {
+	if t.g.o.test.fastHeartbeats {
+		t.NetworkTransport.SetHeartbeatHandler(f)
+	}
+}
 
 // Consumer gives raft the requests that passed the gate.
 func (t *transport) Consumer() <-chan raft.RPC { return t.out }
@@ -86,6 +90,11 @@ func (t *transport) shut() error {
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if t.g.silent() {
 		return errSilent
+	}
+	if f := t.g.o.test.onAppend; f != nil {
+		if err := f(target, args); err != nil {
+			return err
+		}
 	}
 	size := 0
 	for i, e := range args.Entries {
@@ -197,7 +206,7 @@ func (t *transport) prove(req *raft.AppendEntriesRequest) {
 		req.LeaderCommitIndex = known.index
 	}
 	t.mu.Unlock()
-	if req.LeaderCommitIndex > proven {
+	if req.LeaderCommitIndex > proven && !t.g.o.test.looseCommit {
 		req.LeaderCommitIndex = proven
 	}
 }

@@ -45,10 +45,14 @@ func (g *Group) upkeep() {
 				cancel()
 			}
 		case <-check:
-			if g.leading() != 0 {
-				if err := g.Check(g.ctx); err != nil && g.ctx.Err() == nil {
-					g.o.Log.Warn("digest check", "err", err)
-				}
+			if g.leading() != 0 && g.checking.CompareAndSwap(false, true) {
+				// It may end in a repair, which takes as long as it takes.
+				g.spawn(func() {
+					defer g.checking.Store(false)
+					if err := g.Check(g.ctx); err != nil && g.ctx.Err() == nil {
+						g.o.Log.Warn("digest check", "err", err)
+					}
+				})
 			}
 		case <-log.C:
 			if err := g.Trim(); err != nil && g.ctx.Err() == nil {
