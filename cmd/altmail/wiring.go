@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/cluster/group"
+	"altmail.se/altmail/cluster/member"
+	"altmail.se/altmail/cluster/node"
+	"altmail.se/altmail/cluster/transport"
+	"altmail.se/altmail/cmd/altmail/config"
+	"altmail.se/altmail/crypto/cryptfs"
+	"altmail.se/altmail/crypto/keyring"
+	"altmail.se/altmail/crypto/pki"
+	"altmail.se/altmail/frontend/admin"
+	"altmail.se/altmail/frontend/auth"
+	"altmail.se/altmail/frontend/imap"
+	"altmail.se/altmail/frontend/sasl"
+	"altmail.se/altmail/frontend/smtp"
+	"altmail.se/altmail/mailstore/body"
+	"altmail.se/altmail/mailstore/change"
+	"altmail.se/altmail/mailstore/commit"
+	"altmail.se/altmail/mailstore/lookup"
+	"altmail.se/altmail/mailstore/roster"
+	"altmail.se/altmail/mailstore/state"
+)
+
+// nodeProc is a node with everything it runs.
+type nodeProc struct {
+	ctx context.Context
+	end context.CancelCauseFunc
+	cfg *config.Config
+	log *slog.Logger
+
+	ring    *keyring.Ring
+	local   *member.Local
+	db      *state.DB
+	states  states
+	bodies  *body.Store
+	port    *transport.Transport
+	node    *node.Node
+	lookup  *lookup.Door
+	commit  *commit.Door
+	feed    *change.Feed
+	members *member.Manager
+	auth    *auth.Authenticator
+	smtp    []*smtp.Server
+	imap    *imap.Server
+	admin   []*http.Server
+
+	bg sync.WaitGroup
+}
+
+// openNode opens the stores and joins the rooms. Nothing runs until start.
+func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Config, ring *keyring.Ring, local *member.Local, log *slog.Logger) (_ *nodeProc, err error) {
+	n := &nodeProc{ctx: ctx, end: end, cfg: cfg, log: log, ring: ring, local: local, feed: change.New()}
+	die := fatal(log)
+	id := local.Identity()
+	n.states.mail = map[cluster.GroupID]*state.Mail{}
+
+	n.db, err = state.Open(cryptfs.New(vfs.Default, ring.Files()), stateDir(cfg), state.Options{
+		CacheBytes: int64(cfg.Store.Cache), Logger: log, Fatal: die,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.db.Close())
+		}
+	}()
+	if n.port, err = n.openPort(id); err != nil {
+		return nil, err
+	}
+	erase := time.Duration(cfg.Store.EraseWithin)
+	if n.bodies, err = body.Open(vfs.Default, bodyDir(cfg), body.Options{
+		Fatal: die, Live: &n.states, Peers: n.port, Members: n.others, Logger: log,
+		EraseAfter: erase / 2,
+	}); err != nil {
+		return nil, err
+	}
+	n.node = node.New(node.Config{
+		Dir: cfg.DataDir, Local: local, Peers: n.port, Layer: n.port.RaftLayer,
+		Gate: n.bodies, Keys: ring.Logs(), Tuning: group.Tuning{EraseWithin: erase},
+		Machine: n.machine, Started: n.started, Fatal: die,
+		Drain: n.drain, Cut: n.port.Disconnect, Log: log,
+	})
+	// The directory is opened first: everything else asks it.
+	if err = n.node.EnsureGroup(cluster.Directory); err != nil {
+		return nil, err
+	}
+	dir := n.states.directory()
+	n.lookup = lookup.New(lookup.Config{
+		Groups: n.node, Ring: ring, Bodies: n.bodies, Directory: dir, Mail: n.states.get, Stale: cfg.StaleReads,
+	})
+	n.commit = commit.New(commit.Config{
+		Groups: n.node, Members: n.others, Bodies: n.bodies, Lookup: n.lookup, Ring: ring,
+		Directory: dir, Mail: n.states.get, Logger: log,
+	})
+	n.members = member.New(member.Config{
+		Self: id.Node, Version: version, Level: featureLevel, Local: local,
+		Roster: roster.New(n.node, dir), Host: n.node, Peers: n.port, Ring: ring, Log: log,
+		Removed: func() { end(coded(exitNotAllowed, member.ErrRemoved)) },
+	})
+	if n.auth, err = auth.New(n.lookup, cores()); err != nil {
+		return nil, err
+	}
+	return n, n.frontends()
+}
+
+// openPort makes the port between nodes.
+func (n *nodeProc) openPort(id member.Identity) (*transport.Transport, error) {
+	ca, err := pki.ParseCACert(id.CA)
+	if err != nil {
+		return nil, err
+	}
+	return transport.New(transport.Config{
+		Self: id.Node, ClusterID: id.Cluster, Log: n.log,
+		Certificate: func() (*tls.Certificate, error) {
+			keyDER, cert, ok := n.ring.Identity()
+			if !ok {
+				return nil, errors.New("the node has no certificate")
+			}
+			key, err := x509.ParsePKCS8PrivateKey(keyDER)
+			if err != nil {
+				return nil, err
+			}
+			return &tls.Certificate{Certificate: [][]byte{cert, id.CA}, PrivateKey: key}, nil
+		},
+		CAs:      func() []*x509.Certificate { return []*x509.Certificate{ca} },
+		Resolver: resolver{n},
+		Admit:    func(node cluster.NodeID, spki []byte) error { return n.members.Admit(node, spki) },
+		Join:     n.serveJoin,
+	})
+}
+
+// resolver finds members' addresses; membership is wired after the port.
+type resolver struct{ n *nodeProc }
+
+func (r resolver) Addr(id cluster.NodeID) (string, error) { return r.n.members.Addr(id) }
+
+// others lists the other members of a group.
+func (n *nodeProc) others(g cluster.GroupID) []cluster.NodeID {
+	return slices.DeleteFunc(n.node.Members(g), func(id cluster.NodeID) bool { return id == n.port.Self() })
+}
+
+// machine opens a group's state.
+func (n *nodeProc) machine(g cluster.GroupID, reset bool) (cluster.Machine, error) {
+	if reset {
+		if err := n.db.Drop(g); err != nil {
+			return nil, err
+		}
+	}
+	return n.states.open(n.db, g, hooks{
+		events: n.feed.Publish,
+		dead: func(g cluster.GroupID, index uint64, ids []cluster.BodyID) {
+			n.bodies.Dead(g, index, ids...)
+		},
+		directory: func() {
+			if n.members != nil {
+				n.members.Kick()
+			}
+		},
+	})
+}
+
+// started compares a group's bodies with its state, in the background.
+func (n *nodeProc) started(g cluster.Group) {
+	n.bg.Go(func() {
+		if err := n.bodies.Reconcile(n.ctx, g.ID(), n.states.live(g.ID())); err != nil && n.ctx.Err() == nil {
+			n.log.Error("bodies not compared with the state", "group", g.ID(), "err", err)
+		}
+	})
+}
+
+// frontends makes the servers of the mail protocols.
+func (n *nodeProc) frontends() error {
+	cert, err := mailCertificate(n.cfg, n.ring)
+	if err != nil {
+		return err
+	}
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*cert}}
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		return err
+	}
+	index, ok := n.ring.IndexKey()
+	if !ok {
+		return errors.New("the keyring has no index key")
+	}
+	saslOptions := &sasl.Options{Auth: n.auth, FakeSecret: sha256.Sum256(append([]byte("altmail unknown logins"), index[:]...))}
+	memory := smtp.NewBudget(int64(n.cfg.Limits.MemoryInFlight))
+	n.smtp = nil
+	for _, r := range []struct {
+		role     smtp.Role
+		implicit bool
+	}{{smtp.MX, false}, {smtp.Submission, false}, {smtp.Submission, true}, {smtp.LMTP, false}} {
+		c := smtp.Config{
+			Role: r.role, Implicit: r.implicit, Hostname: n.cfg.Host(), Directory: auth.NewRouter(n.lookup), Deliverer: n.commit,
+			Log: n.log, TLS: tlsConfig, Memory: memory, InsecureAuth: n.cfg.Limits.AllowPlaintext,
+			MaxMessage: int64(n.cfg.Limits.MessageSize), MaxRecipients: n.cfg.Limits.Recipients,
+			MaxConns: 20000, MaxConnsPerIP: n.cfg.Limits.ConnectionsPerIP,
+			Certificate: func(string) *x509.Certificate { return leaf },
+		}
+		if r.role == smtp.Submission {
+			c.Auth = saslOptions
+		}
+		if r.role == smtp.LMTP {
+			c.TLS = nil
+		}
+		s, err := smtp.New(c)
+		if err != nil {
+			return err
+		}
+		n.smtp = append(n.smtp, s)
+	}
+	n.imap = imap.New(imap.Config{
+		Lookup: n.lookup, Commit: n.commit, Feed: n.feed, Auth: n.auth, Throttle: auth.NewThrottle(nil),
+		TLS: tlsConfig, AllowPlaintext: n.cfg.Limits.AllowPlaintext, StaleReads: n.cfg.StaleReads, Logger: n.log,
+		Limits: imap.Limits{
+			ConnectionsPerAccount: n.cfg.Limits.SessionsPerAccount, MessageSize: int64(n.cfg.Limits.MessageSize),
+			AppendMemory: int64(n.cfg.Limits.MemoryInFlight),
+		},
+	})
+	return nil
+}
+
+// start runs everything: the port first, then the groups, then the services.
+func (n *nodeProc) start() error {
+	l, err := transport.Listen(n.ctx, n.cfg.Cluster.Listen)
+	if err != nil {
+		return err
+	}
+	n.bg.Go(func() {
+		if err := n.port.Serve(l); err != nil && !errors.Is(err, cluster.ErrStopped) {
+			n.end(fmt.Errorf("cluster port: %w", err))
+		}
+	})
+	if err := n.node.Start(); err != nil {
+		return err
+	}
+	n.members.Start()
+	n.bg.Go(func() { n.bodies.Run(n.ctx) })
+	n.bg.Go(func() { n.commit.NewDriver().Run(n.ctx) })
+	n.bg.Go(n.renewals)
+
+	var services []service
+	add := func(name string, addrs []string, s *smtp.Server) {
+		for _, a := range addrs {
+			services = append(services, service{name, a, s.Serve})
+		}
+	}
+	add("smtp", n.cfg.SMTP.Listen, n.smtp[0])
+	add("submission", n.cfg.Submission.Listen, n.smtp[1])
+	add("submissions", n.cfg.Submissions.Listen, n.smtp[2])
+	add("lmtp", n.cfg.LMTP.Listen, n.smtp[3])
+	for _, a := range n.cfg.IMAP.Listen {
+		services = append(services, service{"imap", a, n.serveIMAP(false)})
+	}
+	for _, a := range n.cfg.IMAPS.Listen {
+		services = append(services, service{"imaps", a, n.serveIMAP(true)})
+	}
+	if err := n.listen(services); err != nil {
+		return err
+	}
+	return n.serveAdmin(n.cfg, admin.New(admin.Config{
+		Lookup: n.lookup, Commit: n.commit, Members: n.members, Check: n.check,
+		Left: func() { n.end(errLeft) }, Metrics: n.metrics(), Log: n.log,
+		Live:  []admin.Probe{{Name: "process", Ask: func(context.Context) error { return nil }}},
+		Ready: n.probes(),
+	}))
+}
+
+func (n *nodeProc) serveIMAP(implicit bool) func(net.Listener) error {
+	return func(l net.Listener) error { return n.imap.Serve(l, implicit) }
+}
+
+// drain says goodbye to clients and takes no new ones.
+func (n *nodeProc) drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, s := range n.smtp {
+		wg.Go(func() {
+			if err := s.Shutdown(ctx); err != nil {
+				n.log.Info("smtp clients were cut off", "err", err)
+			}
+		})
+	}
+	if n.imap != nil {
+		wg.Go(func() {
+			if err := n.imap.Shutdown(ctx); err != nil {
+				n.log.Info("imap clients were cut off", "err", err)
+			}
+		})
+	}
+	wg.Wait()
+	return nil
+}
+
+// stop ends everything in order: clients, leadership, membership, groups,
+// stores. Each store is closed even when one before it fails to.
+func (n *nodeProc) stop() error {
+	ctx := context.Background()
+	n.end(nil)
+	var errs []error
+	errs = append(errs, n.drain(ctx))
+	hctx, cancel := context.WithTimeout(ctx, handOverTime)
+	n.node.HandOver(hctx)
+	cancel()
+	n.members.Close()
+	n.commit.Close()
+	for _, s := range n.admin {
+		// The answer to a leave is still on its way.
+		sctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		if err := s.Shutdown(sctx); err != nil {
+			errs = append(errs, s.Close())
+		}
+		cancel()
+	}
+	errs = append(errs, n.node.Close())
+	if err := n.port.Close(); err != nil && !errors.Is(err, cluster.ErrStopped) {
+		errs = append(errs, err)
+	}
+	errs = append(errs, n.bodies.Close())
+	errs = append(errs, wait(closeTime, n.bg.Wait))
+	errs = append(errs, n.db.Close())
+	return errors.Join(errs...)
+}
