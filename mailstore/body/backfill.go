@@ -31,8 +31,11 @@ type backfill struct {
 
 	mu      sync.Mutex
 	missing map[cluster.BodyID]*lack
+	limit   int // maxMissing
 	live    Live
+	scan    int // counts scans begun
 	cursor  cluster.BodyID
+	after   uint64 // the scan waits until this index is applied
 	scanned bool   // the scan has come to the end
 	begun   bool   // Reconcile was called: pins are in place
 	gone    uint64 // whole only once this index is applied
@@ -48,7 +51,16 @@ type lack struct {
 	next  time.Time
 }
 
-func (b *backfill) init() { b.missing = make(map[cluster.BodyID]*lack) }
+func (b *backfill) init() {
+	b.missing = make(map[cluster.BodyID]*lack)
+	b.limit = maxMissing
+}
+
+// restart begins the scan anew; called with the lock.
+func (b *backfill) restart() {
+	b.scan++
+	b.scanned, b.cursor = false, cluster.BodyID{}
+}
 
 func (b *backfill) len() int { return int(b.n.Load()) }
 
@@ -60,8 +72,11 @@ func (b *backfill) add(s *Store, index uint64, refs ...cluster.BodyRef) {
 			l.index = max(l.index, index)
 			continue
 		}
-		if len(b.missing) >= maxMissing && b.live != nil {
-			b.scanned, b.cursor = false, cluster.BodyID{}
+		if len(b.missing) >= b.limit && b.live != nil {
+			// No place. The scan finds the body once the entry that names it
+			// has been applied.
+			b.after = max(b.after, index)
+			b.restart()
 			break
 		}
 		b.missing[r.ID] = &lack{ref: r, index: index, heal: index == 0}
@@ -148,7 +163,8 @@ func (s *Store) Reconcile(ctx context.Context, group cluster.GroupID, live Live)
 	}
 	b := &g.back
 	b.mu.Lock()
-	b.live, b.cursor, b.scanned, b.begun = live, cluster.BodyID{}, false, true
+	b.live, b.begun = live, true
+	b.restart()
 	b.mu.Unlock()
 	g.mu.Lock()
 	for _, seg := range g.segs {
@@ -161,14 +177,14 @@ func (s *Store) Reconcile(ctx context.Context, group cluster.GroupID, live Live)
 // scanLive goes on with the comparison until the queue is full.
 func (g *group) scanLive(ctx context.Context) error {
 	b := &g.back
+	index := g.s.opts.Live.Applied(g.id)
 	b.mu.Lock()
-	live, cursor, scanned := b.live, b.cursor, b.scanned
+	live, cursor, scan := b.live, b.cursor, b.scan
+	idle := b.scanned || live == nil || index < b.after
 	b.mu.Unlock()
-	if scanned || live == nil {
+	if idle {
 		return nil
 	}
-	index := g.s.opts.Live.Applied(g.id)
-	begun := cursor
 	for ref, err := range live(cursor) {
 		if err == nil {
 			err = ctx.Err()
@@ -180,12 +196,8 @@ func (g *group) scanLive(ctx context.Context) error {
 		_, here := g.tab.get(keyOf(ref.ID))
 		g.mu.Unlock()
 		if !here {
-			if b.len() >= maxMissing {
-				b.mu.Lock()
-				if b.cursor == begun { // nobody started over meanwhile
-					b.cursor = cursor
-				}
-				b.mu.Unlock()
+			if b.len() >= b.limit {
+				b.pause(scan, cursor)
 				return nil
 			}
 			b.add(g.s, max(index, 1), ref)
@@ -193,11 +205,21 @@ func (g *group) scanLive(ctx context.Context) error {
 		cursor = ref.ID
 	}
 	b.mu.Lock()
-	if b.cursor == begun {
+	if b.scan == scan {
 		b.scanned = true
 	}
 	b.mu.Unlock()
 	return nil
+}
+
+// pause notes where a scan stopped because the queue is full, unless another
+// has begun meanwhile.
+func (b *backfill) pause(scan int, cursor cluster.BodyID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.scan == scan {
+		b.cursor = cursor
+	}
 }
 
 // Whole implements cluster.Gate: every body that the group's state refers to
@@ -283,7 +305,7 @@ func (g *group) releaseFill() {
 // ids, so that no single one bears it all.
 func (g *group) fill(ctx context.Context) {
 	for ctx.Err() == nil {
-		if g.back.len() < maxMissing/2 {
+		if g.back.len() <= g.back.limit/2 {
 			if err := g.scanLive(ctx); err != nil {
 				g.s.log.Warn("backfill scan failed", "group", g.id, "err", err)
 				return

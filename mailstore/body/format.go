@@ -32,8 +32,9 @@ const (
 	flagBatch = 1
 )
 
-// MaxBody is the largest body, in bytes, that a store takes.
-const MaxBody = 192 << 20
+// MaxBody is the largest body, in bytes, that a store takes. One push carries
+// a whole body, and cluster/transport carries that much in one request.
+const MaxBody = 64 << 20
 
 // maxSegment bounds Options.SegmentSize, so that offsets fit in 32 bits even
 // for a body appended to a nearly full segment.

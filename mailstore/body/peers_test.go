@@ -655,6 +655,49 @@ func TestBackfillOfAnEmptyNode(t *testing.T) {
 	})
 }
 
+// TestBackfillQueueIsBounded: what does not fit in the queue is found by going
+// on with the scan, and a body of an entry that is not applied yet by waiting
+// for it.
+func TestBackfillQueueIsBounded(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, net *fakeNet, n []*node) {
+		rng := seeded(55)
+		var refs []cluster.BodyRef
+		for range 100 {
+			data, _ := randBody(rng, 50)
+			refs = append(refs, mustPut(t, n[0].Store, 1, data))
+		}
+		late := refs[99]
+		n[2].state.apply(refs[:99], nil)
+		g, err := n[2].group(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.back.limit = 8
+		reconcile(t, n[2].Store, n[2].state)
+		n[2].Backfill(1, 2, []cluster.BodyRef{late})
+		if m := n[2].Stats().Missing; m != 8 {
+			t.Errorf("%d queued, want 8", m)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { n[2].Run(ctx) })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n[2].Whole(1) {
+			t.Error("whole although a body of an entry was dropped from the queue")
+		}
+		n[2].state.apply([]cluster.BodyRef{late}, nil)
+		waitBubble(t, "the backfill", func() bool { return n[2].Whole(1) })
+		for _, r := range refs {
+			if err := readBody(n[2].Store, 1, r.ID); err != nil {
+				t.Error(err)
+			}
+		}
+		stop()
+		wg.Wait()
+	})
+}
+
 func TestReportsReachTheLeader(t *testing.T) {
 	var free atomic.Uint64
 	free.Store(1000)

@@ -197,6 +197,7 @@ func (g *group) freeDead(ctx context.Context) (int, error) {
 	}
 	g.mu.Unlock()
 	freed := 0
+	defer func() { g.s.stats.freed.Add(uint64(freed)) }()
 	for _, id := range ids {
 		if err := ctx.Err(); err != nil {
 			return freed, err
@@ -209,7 +210,6 @@ func (g *group) freeDead(ctx context.Context) (int, error) {
 			freed++
 		}
 	}
-	g.s.stats.freed.Add(uint64(freed))
 	return freed, nil
 }
 

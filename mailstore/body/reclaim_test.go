@@ -656,7 +656,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		work.Go(func() {
 			rng := rand.New(rand.NewPCG(49, uint64(w)))
 			var mine []cluster.BodyRef
-			for range 250 {
+			for i := 0; i < 250 || i < 20000 && s.stats.rewritten.Load() == 0; i++ {
 				data, ref := randBody(rng, rng.IntN(3000))
 				release := s.Pin(1, []cluster.BodyRef{ref})
 				if err := s.Put(ctx, 1, ref.ID, data); err != nil {

@@ -159,7 +159,12 @@ func (g *group) readFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(f)
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	b := make([]byte, st.Size())
+	_, err = io.ReadFull(f, b)
 	return b, errors.Join(err, f.Close())
 }
 

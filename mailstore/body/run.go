@@ -15,8 +15,15 @@ import (
 const reclaimEvery = time.Minute
 
 // Run backfills, reclaims, scrubs and asks members for their free space until
-// ctx ends or the store is closed.
+// ctx ends or the store is closed, which waits for it.
 func (s *Store) Run(ctx context.Context) {
+	done := make(chan struct{})
+	if s.spawn(func() { defer close(done); s.run(ctx) }) {
+		<-done
+	}
+}
+
+func (s *Store) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(s.ctx, cancel)

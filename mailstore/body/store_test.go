@@ -158,6 +158,14 @@ func TestPutVerified(t *testing.T) {
 	}
 }
 
+func TestTooLarge(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem(), testOpts(t))
+	defer mustClose(t, s)
+	if err := s.Put(t.Context(), 1, cluster.BodyID{1}, make([]byte, MaxBody+1)); !errors.Is(err, cluster.ErrTooLarge) {
+		t.Errorf("Put: %v", err)
+	}
+}
+
 // TestGroupCommit holds the first sync back and expects everything that was
 // put meanwhile to go out under one more.
 func TestGroupCommit(t *testing.T) {
@@ -376,4 +384,35 @@ func BenchmarkRead8K(b *testing.B) {
 		}
 		h.release()
 	}
+}
+
+// BenchmarkOpen opens a store of half a million bodies from its index files.
+func BenchmarkOpen(b *testing.B) {
+	const bodies, perSegment = 500_000, 20_000
+	fs := vfs.NewMem()
+	rng := seeded(1)
+	for seq := uint32(1); seq <= bodies/perSegment; seq++ {
+		x := segIndex{group: 1, seq: seq, salt: 1}
+		off := uint32(segHeaderLen)
+		for range perSegment {
+			e := indexEntry{off: off, size: 10}
+			for j := range e.id {
+				e.id[j] = byte(rng.Uint32())
+			}
+			off += recHeaderLen + e.size
+			x.entries = append(x.entries, e)
+		}
+		x.valid = uint64(off)
+		writeAll(b, fs, "data/bodies/1", fileName(seq, segSuffix), make([]byte, off))
+		writeAll(b, fs, "data/bodies/1", fileName(seq, indexSuffix), x.append(nil))
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		s := mustOpen(b, fs, testOpts(b))
+		if n := s.Stats().Bodies; n != bodies {
+			b.Fatalf("%d bodies", n)
+		}
+		mustClose(b, s)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/bodies, "ns/body")
 }
