@@ -44,24 +44,27 @@ func Encode(c *commandpb.Command) ([]byte, error) {
 	return b, nil
 }
 
+var unmarshal = proto.UnmarshalOptions{DiscardUnknown: true}
+
 // Decode parses a command. It does not validate: an ErrMalformed command is
 // malformed for every version, an ErrLevel one is for a later version.
 func Decode(b []byte) (*commandpb.Command, error) {
 	c := new(commandpb.Command)
-	if err := proto.Unmarshal(b, c); err != nil {
+	if err := unmarshal.Unmarshal(b, c); err != nil {
 		return nil, ErrMalformed
 	}
 	if c.Level > Level {
-		return c, fmt.Errorf("%w: level %d, this build has %d", ErrLevel, c.Level, Level)
+		return nil, fmt.Errorf("%w: level %d, this build has %d", ErrLevel, c.Level, Level)
 	}
-	// An unknown field at a known level is an operation or an argument of a
-	// later version whose author forgot the level: executing the rest would
-	// make replicas differ.
-	if len(c.ProtoReflect().GetUnknown()) > 0 {
-		return c, fmt.Errorf("%w: unknown operation or field", ErrLevel)
+	// An unknown field at a known level, however deep, is an operation or an
+	// argument of a later version whose author forgot the level: executing the
+	// rest would make replicas differ. Encode writes nothing that decodes to
+	// fewer bytes.
+	if proto.Size(c) != len(b) {
+		return nil, fmt.Errorf("%w: unknown operation or field", ErrLevel)
 	}
 	if c.Op == nil {
-		return c, ErrMalformed
+		return nil, ErrMalformed
 	}
 	return c, nil
 }
