@@ -213,11 +213,12 @@ func (s *Scanner) Number64() uint64 {
 	start := s.pos
 	var n uint64
 	for s.pos < len(s.b) && s.b[s.pos] >= '0' && s.b[s.pos] <= '9' {
-		if n >= 1<<63/10 {
+		d := uint64(s.b[s.pos] - '0')
+		if n > (1<<63-1-d)/10 {
 			s.Fail("number too large")
 			return 0
 		}
-		n = n*10 + uint64(s.b[s.pos]-'0')
+		n = n*10 + d
 		s.pos++
 	}
 	if s.pos == start {

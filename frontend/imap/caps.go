@@ -1,0 +1,104 @@
+package imap
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// loginCaps are announced after login. Only what is true stands here.
+var loginCaps = []string{
+	"ENABLE", "IDLE", "UIDPLUS", "MOVE", "NAMESPACE", "CHILDREN", "UNSELECT",
+	"SPECIAL-USE", "CREATE-SPECIAL-USE", "LIST-EXTENDED", "LIST-STATUS",
+	"ESEARCH", "SEARCHRES", "BINARY", "CONDSTORE", "STATUS=SIZE", "OBJECTID",
+	"SAVEDATE", "WITHIN", "MULTIAPPEND", "UTF8=ACCEPT",
+}
+
+// capabilities returns the list for the state the session is in.
+func (s *session) capabilities() string {
+	caps := []string{"IMAP4rev1", "IMAP4rev2", "LITERAL+", "ID"}
+	if s.account == nil {
+		caps = append(caps, "SASL-IR")
+		if s.srv.cfg.TLS != nil && !s.tls {
+			caps = append(caps, "STARTTLS")
+		}
+		if s.mayLogin() {
+			for _, m := range s.sasl().Mechanisms() {
+				caps = append(caps, "AUTH="+m)
+			}
+		} else {
+			caps = append(caps, "LOGINDISABLED")
+		}
+		return strings.Join(caps, " ")
+	}
+	caps = append(caps, loginCaps...)
+	caps = append(caps, "APPENDLIMIT="+strconv.FormatInt(s.srv.cfg.Limits.MessageSize, 10))
+	return strings.Join(caps, " ")
+}
+
+func cmdCapability(c *call) error {
+	if err := c.args.End(); err != nil {
+		return err
+	}
+	c.s.w.Untagged("CAPABILITY ").Raw(c.s.capabilities()).CRLF()
+	return nil
+}
+
+// cmdEnable is of RFC 9051 section 6.3.1.
+func cmdEnable(c *call) error {
+	var names []string
+	for c.args.Err() == nil && c.args.Peek(' ') {
+		c.args.SP()
+		if c.args.AtEnd() {
+			break
+		}
+		names = append(names, c.args.Word())
+		if len(names) > 100 {
+			c.args.Fail("too many capabilities")
+		}
+	}
+	if len(names) == 0 {
+		c.args.Fail("expected a capability")
+	}
+	if err := c.args.End(); err != nil {
+		return err
+	}
+	s := c.s
+	var enabled []string
+	for _, n := range names {
+		switch n {
+		case "IMAP4REV2":
+			n = "IMAP4rev2"
+			s.rev2, s.utf8 = true, true
+		case "UTF8=ACCEPT":
+			s.utf8 = true
+		case "CONDSTORE":
+			s.enableCondstore()
+		default:
+			continue // RFC 9051: unknown ones are ignored
+		}
+		if !slices.Contains(enabled, n) {
+			enabled = append(enabled, n)
+		}
+	}
+	s.w.UTF8 = s.utf8
+	s.w.Untagged("ENABLED")
+	for _, n := range enabled {
+		s.w.SP().Raw(n)
+	}
+	s.w.CRLF()
+	return nil
+}
+
+// enableCondstore is called by every command that is a "CONDSTORE enabling
+// command" (RFC 7162 section 3.1).
+func (s *session) enableCondstore() {
+	if s.condst {
+		return
+	}
+	s.condst = true
+	if s.box != nil {
+		s.w.Status("*", "OK", fmt.Sprintf("HIGHESTMODSEQ %d", s.box.modseq), "Highest")
+	}
+}

@@ -1,0 +1,567 @@
+package imap
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/htmlindex"
+
+	"altmail.se/altmail/frontend/imapwire"
+	"altmail.se/altmail/frontend/message"
+	"altmail.se/altmail/mailstore"
+)
+
+// verdict is what a search key says of a message.
+type verdict uint8
+
+const (
+	never verdict = iota
+	maybe
+	yes
+)
+
+func verdictOf(b bool) verdict {
+	if b {
+		return yes
+	}
+	return never
+}
+
+// cost orders search keys by how deep they have to look.
+type cost uint8
+
+const (
+	costNone    cost = iota // the UID alone
+	costRow                 // flags, dates, sizes
+	costSummary             // usual header fields
+	costHeader              // any header field
+	costBody
+)
+
+// candidate is a message in question. Keys answer maybe for what they cannot
+// tell yet: without o only the row is known, and the octets are only read when
+// deep is set.
+type candidate struct {
+	ctx        context.Context
+	row        *mailstore.Message
+	recentFrom mailstore.UID
+	o          *octets
+	deep       bool
+	err        error
+}
+
+// matcher is a search key made ready.
+type matcher struct {
+	op      imapwire.SearchOp
+	cost    cost
+	kids    []*matcher
+	ranges  []mailstore.Range
+	flag    mailstore.Flags
+	keyword string
+	text    string
+	n       uint64
+	day     int
+	since   time.Time
+	field   []string
+	needle  needle
+}
+
+// compile makes a search ready: numbers become UIDs, texts are decoded.
+func (c *call) compile(q *imapwire.Search) (*matcher, error) {
+	decode := func(s string) (string, error) {
+		if !utf8.ValidString(s) {
+			return "", &imapwire.SyntaxError{Text: "Text is not in the charset of the search"}
+		}
+		return s, nil
+	}
+	switch q.Charset {
+	case "", "UTF-8", "US-ASCII":
+	default:
+		enc, err := htmlindex.Get(q.Charset)
+		if err != nil {
+			// RFC 9051 section 6.4.4.
+			return nil, no("BADCHARSET (US-ASCII UTF-8)", "Charset is not known")
+		}
+		decode = func(s string) (string, error) { return enc.NewDecoder().String(s) }
+	}
+	return c.compileKey(&q.Key, decode, time.Now())
+}
+
+func (c *call) compileKey(k *imapwire.SearchKey, decode func(string) (string, error), now time.Time) (*matcher, error) {
+	m := &matcher{op: k.Op, cost: costRow}
+	for i := range k.Kids {
+		kid, err := c.compileKey(&k.Kids[i], decode, now)
+		if err != nil {
+			return nil, err
+		}
+		m.kids = append(m.kids, kid)
+	}
+	var err error
+	switch k.Op {
+	case imapwire.SearchAll:
+		m.cost = costNone
+	case imapwire.SearchAnd, imapwire.SearchOr, imapwire.SearchNot:
+		m.cost = costNone
+		for _, kid := range m.kids {
+			m.cost = max(m.cost, kid.cost)
+		}
+		slices.SortStableFunc(m.kids, func(a, b *matcher) int { return cmp.Compare(a.cost, b.cost) })
+	case imapwire.SearchSeq, imapwire.SearchUID:
+		m.cost = costNone
+		m.ranges = c.searchSet(k)
+	case imapwire.SearchFlag:
+		if !strings.HasPrefix(k.Text, `\`) {
+			m.keyword = k.Text
+			break
+		}
+		for _, sys := range systemFlags {
+			if sys.name == k.Text {
+				m.flag = sys.bit
+			}
+		}
+	case imapwire.SearchBefore, imapwire.SearchOn, imapwire.SearchSince,
+		imapwire.SearchSavedBefore, imapwire.SearchSavedOn, imapwire.SearchSavedSince:
+		m.day = dayOf(k.Time)
+	case imapwire.SearchSentBefore, imapwire.SearchSentOn, imapwire.SearchSentSince:
+		m.cost, m.day = costSummary, dayOf(k.Time)
+	case imapwire.SearchYounger, imapwire.SearchOlder:
+		m.since = now.Add(-time.Duration(k.Number) * time.Second)
+	case imapwire.SearchLarger, imapwire.SearchSmaller, imapwire.SearchModSeq:
+		m.n = k.Number
+	case imapwire.SearchEmailID, imapwire.SearchThreadID:
+		m.text = k.Text
+	case imapwire.SearchHeader:
+		m.cost, m.field = costHeader, []string{k.Field}
+		m.needle, err = newNeedle(k.Text, decode)
+	case imapwire.SearchBody, imapwire.SearchText:
+		m.cost = costBody
+		m.needle, err = newNeedle(k.Text, decode)
+		if m.needle.empty() {
+			m.op, m.cost = imapwire.SearchAll, costNone
+		}
+	}
+	return m, err
+}
+
+// searchSet turns a set in a search into UIDs. Numbers without a message match
+// nothing.
+func (c *call) searchSet(k *imapwire.SearchKey) []mailstore.Range {
+	b := c.s.box
+	if k.Set.Saved {
+		return b.known(b.saved)
+	}
+	if k.Op == imapwire.SearchUID {
+		return b.pickUIDs(k.Set)
+	}
+	var rs []mailstore.Range
+	for _, r := range k.Set.Resolve(b.list.n) {
+		if r.First <= b.list.n {
+			rs = append(rs, mailstore.Range{First: b.list.at(r.First), Last: b.list.at(min(r.Last, b.list.n))})
+		}
+	}
+	return rs
+}
+
+// narrow returns ranges outside of which nothing matches, if the search names
+// any.
+func (m *matcher) narrow() ([]mailstore.Range, bool) {
+	switch m.op {
+	case imapwire.SearchSeq, imapwire.SearchUID:
+		return m.ranges, true
+	case imapwire.SearchAnd:
+		for _, k := range m.kids {
+			if rs, ok := k.narrow(); ok {
+				return rs, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// dayOf is a date as a number that compares like it, in its own zone (RFC 9051
+// section 6.4.4: disregarding time and zone).
+func dayOf(t time.Time) int {
+	y, mo, d := t.Date()
+	return y*10000 + int(mo)*100 + d
+}
+
+func (m *matcher) eval(c *candidate) verdict {
+	switch m.op {
+	case imapwire.SearchAll, imapwire.SearchSaveDateSupported:
+		return yes
+	case imapwire.SearchAnd:
+		all := yes
+		for _, k := range m.kids {
+			if all = min(all, k.eval(c)); all == never {
+				break
+			}
+		}
+		return all
+	case imapwire.SearchOr:
+		any := never
+		for _, k := range m.kids {
+			if any = max(any, k.eval(c)); any == yes {
+				break
+			}
+		}
+		return any
+	case imapwire.SearchNot:
+		return yes - m.kids[0].eval(c)
+	case imapwire.SearchSeq, imapwire.SearchUID:
+		return verdictOf(inRanges(m.ranges, c.row.UID))
+	}
+	if m.cost >= costSummary {
+		return m.evalContent(c)
+	}
+	return verdictOf(m.evalRow(c))
+}
+
+func (m *matcher) evalRow(c *candidate) bool {
+	row := c.row
+	switch m.op {
+	case imapwire.SearchFlag:
+		if m.keyword == "" {
+			return row.Flags&m.flag != 0
+		}
+		for _, k := range row.Keywords {
+			if strings.EqualFold(k, m.keyword) {
+				return true
+			}
+		}
+		return false
+	case imapwire.SearchRecent:
+		return row.UID >= c.recentFrom
+	case imapwire.SearchBefore:
+		return dayOf(row.InternalDate) < m.day
+	case imapwire.SearchOn:
+		return dayOf(row.InternalDate) == m.day
+	case imapwire.SearchSince:
+		return dayOf(row.InternalDate) >= m.day
+	case imapwire.SearchSavedBefore:
+		return dayOf(row.SaveDate) < m.day
+	case imapwire.SearchSavedOn:
+		return dayOf(row.SaveDate) == m.day
+	case imapwire.SearchSavedSince:
+		return dayOf(row.SaveDate) >= m.day
+	case imapwire.SearchYounger:
+		return !row.InternalDate.Before(m.since)
+	case imapwire.SearchOlder:
+		return !row.InternalDate.After(m.since)
+	case imapwire.SearchLarger:
+		return uint64(row.Size) > m.n
+	case imapwire.SearchSmaller:
+		return uint64(row.Size) < m.n
+	case imapwire.SearchModSeq:
+		return uint64(row.ModSeq) >= m.n
+	case imapwire.SearchEmailID:
+		return row.Content.EmailID() == m.text
+	case imapwire.SearchThreadID:
+		return row.Thread.ThreadID() == m.text
+	}
+	return false
+}
+
+func (m *matcher) evalContent(c *candidate) verdict {
+	if c.o == nil {
+		return maybe
+	}
+	if c.err != nil {
+		return never
+	}
+	switch m.op {
+	case imapwire.SearchSentBefore, imapwire.SearchSentOn, imapwire.SearchSentSince:
+		return m.sent(c)
+	case imapwire.SearchHeader:
+		return m.header(c)
+	}
+	if !c.deep {
+		return maybe
+	}
+	if m.op == imapwire.SearchText {
+		h, err := c.o.header()
+		if err != nil {
+			c.err = err
+			return never
+		}
+		if m.needle.inFields(c.o.content.Prefix, "") || m.needle.inFields(h, "") {
+			return yes
+		}
+	}
+	found, err := m.needle.inBody(c)
+	if err != nil {
+		c.err = err
+		return never
+	}
+	return verdictOf(found)
+}
+
+func (m *matcher) sent(c *candidate) verdict {
+	date, ok := c.o.sum.Value("Date")
+	if !ok {
+		if !c.deep {
+			return maybe
+		}
+		h, err := c.o.header()
+		if err != nil {
+			c.err = err
+			return never
+		}
+		date = message.Lookup(h, "Date")
+	}
+	t, ok := message.ParseDate(date)
+	if !ok {
+		t = c.row.InternalDate // RFC 5256 section 2.2
+	}
+	day := dayOf(t)
+	switch m.op {
+	case imapwire.SearchSentBefore:
+		return verdictOf(day < m.day)
+	case imapwire.SearchSentOn:
+		return verdictOf(day == m.day)
+	}
+	return verdictOf(day >= m.day)
+}
+
+func (m *matcher) header(c *candidate) verdict {
+	if m.needle.inFields(c.o.content.Prefix, m.field[0]) {
+		return yes
+	}
+	room := buffers.Get().(*[]byte)
+	defer buffers.Put(room)
+	if block, ok := c.o.sum.AppendFields((*room)[:0], m.field); ok {
+		return verdictOf(m.needle.inFields(block, m.field[0]))
+	}
+	if !c.deep {
+		return maybe
+	}
+	h, err := c.o.header()
+	if err != nil {
+		c.err = err
+		return never
+	}
+	return verdictOf(m.needle.inFields(h, m.field[0]))
+}
+
+// buffers are what texts are read into while they are searched.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+// needle is a text that is looked for, without regard to case.
+type needle struct {
+	folded []byte
+	ascii  bool
+}
+
+func newNeedle(s string, decode func(string) (string, error)) (needle, error) {
+	s, err := decode(s)
+	if err != nil {
+		return needle{}, &imapwire.SyntaxError{Text: "Text is not in the charset of the search"}
+	}
+	n := needle{folded: appendFolded(nil, []byte(s)), ascii: true}
+	for _, c := range n.folded {
+		n.ascii = n.ascii && c < 0x80
+	}
+	return n, nil
+}
+
+func (n *needle) empty() bool { return len(n.folded) == 0 }
+
+// appendFolded appends UTF-8 in lower case.
+func appendFolded(dst, src []byte) []byte {
+	for i := 0; i < len(src); {
+		c := src[i]
+		if c < utf8.RuneSelf {
+			dst = append(dst, lowerTable[c])
+			i++
+			continue
+		}
+		r, w := utf8.DecodeRune(src[i:])
+		dst = utf8.AppendRune(dst, unicode.ToLower(r))
+		i += w
+	}
+	return dst
+}
+
+var lowerTable = func() (t [256]byte) {
+	for i := range t {
+		t[i] = byte(i)
+		if i >= 'A' && i <= 'Z' {
+			t[i] += 'a' - 'A'
+		}
+	}
+	return t
+}()
+
+func (n *needle) in(text []byte) bool {
+	room := buffers.Get().(*[]byte)
+	defer buffers.Put(room)
+	folded := appendFolded((*room)[:0], text)
+	return bytes.Contains(folded, n.folded)
+}
+
+// inFields looks in the decoded values of the fields with a name; without one,
+// in all, and in the names as well.
+func (n *needle) inFields(block []byte, name string) bool {
+	for f := range message.Fields(block) {
+		if name != "" {
+			if len(f.Name) == len(name) && strings.EqualFold(string(f.Name), name) &&
+				(n.empty() || n.in(message.DecodeWords(message.Unfold(f.Value)))) {
+				return true
+			}
+			continue
+		}
+		if n.in(message.DecodeWords(message.Unfold(f.Raw))) {
+			return true
+		}
+	}
+	return false
+}
+
+// inBody looks in the text parts and in the headers of contained messages.
+func (n *needle) inBody(c *candidate) (bool, error) {
+	o := c.o
+	x, err := o.tree()
+	if err != nil {
+		return false, err
+	}
+	if err := o.open(); err != nil {
+		return false, err
+	}
+	for i := range x.Parts {
+		p := &x.Parts[i]
+		if p.Made {
+			continue
+		}
+		var found bool
+		switch {
+		case p.Kind == message.Message && p.Child >= 0:
+			h := x.Parts[p.Child].Header
+			b, err := o.read(o.prefix()+int64(h.Off), int64(min(h.Len, 1<<20)))
+			if err != nil {
+				return false, err
+			}
+			found = n.inFields(b, "")
+		case p.Kind == message.Leaf && strings.EqualFold(string(p.Type), "text"):
+			if found, err = n.inPart(c.ctx, o, p); err != nil {
+				return false, err
+			}
+		}
+		if found {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (n *needle) inPart(ctx context.Context, o *octets, p *message.Part) (bool, error) {
+	var r io.Reader = io.NewSectionReader(o.body, o.prefix()+int64(p.Body.Off), int64(p.Body.Len))
+	in := readers.Get().(*bufio.Reader)
+	in.Reset(r)
+	defer func() {
+		in.Reset(nil)
+		readers.Put(in)
+	}()
+	var err error
+	ascii := n.ascii && asciiCompatible(p)
+	if ascii {
+		// The charset does not matter for what is looked for.
+		r, err = p.NewDecoder(in)
+	} else {
+		r, err = p.NewTextReader(in)
+	}
+	if err != nil {
+		return false, nil // an unknown encoding holds no text
+	}
+	found, err := n.inStream(ctx, r, ascii)
+	if errors.Is(err, message.ErrBadEncoding) {
+		err = nil
+	}
+	return found, err
+}
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
+
+// asciiCompatible reports whether ASCII bytes of a part's charset always stand
+// for themselves.
+func asciiCompatible(p *message.Part) bool {
+	cs, ok := p.Param("charset")
+	if !ok {
+		return true
+	}
+	name := strings.ToLower(string(cs))
+	for _, prefix := range []string{"us-ascii", "utf-8", "iso-8859-", "windows-125", "koi8-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// inStream looks in a stream of UTF-8, or with ascii of anything that contains
+// ASCII. It holds a bounded part of it.
+func (n *needle) inStream(ctx context.Context, r io.Reader, ascii bool) (bool, error) {
+	room, room2 := buffers.Get().(*[]byte), buffers.Get().(*[]byte)
+	defer buffers.Put(room)
+	defer buffers.Put(room2)
+	in := *room
+	window := (*room2)[:0] // folded
+	rest := 0              // of in, the beginning of a rune
+	for {
+		m, err := r.Read(in[rest:])
+		if cerr := ctx.Err(); cerr != nil {
+			return false, cerr
+		}
+		chunk := in[:rest+m]
+		keep := 0
+		if ascii {
+			at := len(window)
+			window = append(window, chunk...)
+			for i := at; i < len(window); i++ {
+				window[i] = lowerTable[window[i]]
+			}
+		} else {
+			if err == nil {
+				keep = incomplete(chunk)
+			}
+			window = appendFolded(window, chunk[:len(chunk)-keep])
+		}
+		rest = copy(in, chunk[len(chunk)-keep:])
+		if bytes.Contains(window, n.folded) {
+			*room2 = window[:cap(window)]
+			return true, nil
+		}
+		if over := len(window) - (len(n.folded) - 1); over > 0 {
+			window = window[:copy(window, window[over:])]
+		}
+		if err != nil {
+			*room2 = window[:cap(window)]
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return false, err
+		}
+	}
+}
+
+// incomplete returns how many bytes at the end are the beginning of a rune.
+func incomplete(b []byte) int {
+	for i := 1; i <= min(len(b), utf8.UTFMax-1); i++ {
+		c := b[len(b)-i]
+		if utf8.RuneStart(c) {
+			if c >= utf8.RuneSelf && !utf8.FullRune(b[len(b)-i:]) {
+				return i
+			}
+			return 0
+		}
+	}
+	return 0
+}

@@ -1,0 +1,241 @@
+package imap
+
+import (
+	"errors"
+	"fmt"
+
+	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/mailstore"
+)
+
+func cmdSelect(c *call) error  { return c.open(false) }
+func cmdExamine(c *call) error { return c.open(true) }
+
+// maxUnseenScan bounds the search for the first unseen message.
+const maxUnseenScan = 2000
+
+// open is SELECT and EXAMINE (RFC 9051 section 6.3.2).
+func (c *call) open(readOnly bool) error {
+	s := c.s
+	name, condstore := c.args.Select()
+	if err := c.args.End(); err != nil {
+		return err
+	}
+	if s.box != nil {
+		// Whether it succeeds or not, nothing is selected afterwards.
+		s.box = nil
+		s.w.Status("*", "OK", "CLOSED", "Mailbox closed")
+	}
+	stale, err := c.sync()
+	if err != nil {
+		return err
+	}
+	if condstore {
+		s.condst = true
+	}
+	s.sub.Take() // what is hinted at by now is in what is read below
+	s.stale = false
+	v := s.account.Read()
+	defer v.Close()
+	box, err := v.MailboxByName(name)
+	if err != nil {
+		return err
+	}
+	uids, err := v.UIDs(box.ID)
+	if err != nil {
+		return err
+	}
+	b := &view{
+		id: box.ID, uidValidity: box.UIDValidity, readOnly: readOnly || stale,
+		list: newUIDList(uids), next: box.UIDNext, modseq: box.HighestModSeq, recentFrom: box.RecentFrom,
+	}
+	w := s.w
+	w.UntaggedNum(b.list.n, "EXISTS").CRLF()
+	keywords := ""
+	for _, k := range usualKeywords {
+		keywords += " " + k
+	}
+	if s.rev2 {
+		// RFC 9051 section 6.3.2 wants a LIST response.
+		w.Untagged("LIST () \"/\" ").Mailbox(box.Name).CRLF()
+	} else {
+		w.UntaggedNum(b.recent(), "RECENT").CRLF()
+		// RFC 3501 section 6.3.1; where it is far to the first one, it is
+		// left out, which that section allows.
+		if box.Unseen > 0 {
+			if seq, err := firstUnseen(v, b); err != nil {
+				return err
+			} else if seq != 0 {
+				w.Status("*", "OK", fmt.Sprintf("UNSEEN %d", seq), "First unseen")
+			}
+		}
+	}
+	system := flagTexts[mailstore.AllFlags]
+	w.Untagged("FLAGS (").Raw(system).Raw(keywords).Raw(")").CRLF()
+	if b.readOnly {
+		w.Status("*", "OK", "PERMANENTFLAGS ()", "Read-only")
+	} else {
+		w.Status("*", "OK", "PERMANENTFLAGS ("+system+keywords+` \*)`, "Permitted")
+	}
+	w.Status("*", "OK", fmt.Sprintf("UIDVALIDITY %d", box.UIDValidity), "UIDs valid")
+	w.Status("*", "OK", fmt.Sprintf("UIDNEXT %d", box.UIDNext), "Predicted next UID")
+	w.Status("*", "OK", fmt.Sprintf("HIGHESTMODSEQ %d", box.HighestModSeq), "Highest") // RFC 7162 section 3.1.2.1
+	w.Status("*", "OK", "MAILBOXID ("+box.ID.ObjectID()+")", "Object id")              // RFC 8474 section 4.1
+	s.box = b
+	c.code, c.text = "READ-WRITE", "SELECT completed"
+	if readOnly {
+		c.text = "EXAMINE completed"
+	}
+	if b.readOnly {
+		c.code = "READ-ONLY"
+	} else {
+		s.touchRecent()
+	}
+	if stale {
+		w.Status("*", "OK", "ALERT", "This server is cut off from the others: what it shows may be old, and nothing can be changed")
+	}
+	return nil
+}
+
+var errStop = errors.New("imap: found")
+
+// unseenReader is the part of a lookup.View that firstUnseen needs.
+type unseenReader interface {
+	Messages(mailstore.MailboxID, []mailstore.Range, func(*mailstore.Message) error) error
+}
+
+func firstUnseen(v unseenReader, b *view) (uint32, error) {
+	var seq uint32
+	n := 0
+	err := v.Messages(b.id, []mailstore.Range{{First: 1, Last: b.list.last()}}, func(m *mailstore.Message) error {
+		if m.Flags&mailstore.FlagSeen == 0 {
+			seq = b.list.seq(m.UID)
+			return errStop
+		}
+		if n++; n >= maxUnseenScan {
+			return errStop
+		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return seq, err
+}
+
+// sync waits until this node knows every change that was answered anywhere
+// (H7). It reports true when that is not possible and the operator allows to
+// read what is here all the same.
+func (c *call) sync() (stale bool, err error) {
+	ctx, cancel := c.quorum()
+	defer cancel()
+	err = c.s.account.Sync(ctx)
+	if err != nil && c.s.srv.cfg.StaleReads && (errors.Is(err, cluster.ErrUnavailable) || ctx.Err() != nil) {
+		return true, nil
+	}
+	return false, err
+}
+
+// mailbox returns a mailbox by its name. That there is none is only said after
+// this node knows of every change (H8); create tells that CREATE would help.
+func (c *call) mailbox(name string, create bool) (mailstore.Mailbox, error) {
+	box, err := c.s.account.Mailbox(name)
+	if !errors.Is(err, mailstore.ErrNoMailbox) {
+		return box, err
+	}
+	ctx, cancel := c.quorum()
+	defer cancel()
+	if err := c.s.account.Sync(ctx); err != nil {
+		return box, err
+	}
+	box, err = c.s.account.Mailbox(name)
+	if create && errors.Is(err, mailstore.ErrNoMailbox) {
+		// RFC 9051 section 6.3.12.
+		return box, no("TRYCREATE", "No such mailbox")
+	}
+	return box, err
+}
+
+func cmdNoop(c *call) error { return c.args.End() }
+
+func cmdUnselect(c *call) error {
+	if err := c.args.End(); err != nil {
+		return err
+	}
+	c.s.box = nil
+	return nil
+}
+
+// cmdClose is of RFC 9051 section 6.4.1: like EXPUNGE, but nothing is told.
+func cmdClose(c *call) error {
+	if err := c.args.End(); err != nil {
+		return err
+	}
+	if !c.s.box.readOnly {
+		if err := c.expunge(mailstore.Range{First: 1, Last: c.s.box.list.last()}); err != nil {
+			return err
+		}
+	}
+	c.s.box = nil
+	return nil
+}
+
+// cmdExpunge removes the messages marked \Deleted that the client knows of:
+// what came later it cannot have meant (H16).
+func cmdExpunge(c *call) error {
+	if err := c.args.End(); err != nil {
+		return err
+	}
+	return c.expungeAndTell(mailstore.Range{First: 1, Last: c.s.box.list.last()})
+}
+
+// cmdUIDExpunge is of RFC 4315 section 2.1.
+func cmdUIDExpunge(c *call) error {
+	c.args.SP()
+	set := c.args.NumSet()
+	if err := c.args.End(); err != nil {
+		return err
+	}
+	uids, _, err := c.pick(set)
+	if err != nil {
+		return err
+	}
+	return c.expungeAndTell(uids...)
+}
+
+func (c *call) expungeAndTell(uids ...mailstore.Range) error {
+	if err := c.expunge(uids...); err != nil {
+		return err
+	}
+	if err := c.s.announce(announce{expunge: true, uid: c.uid(), force: true}); err != nil {
+		return err
+	}
+	c.highest()
+	return nil
+}
+
+// highest gives the HIGHESTMODSEQ with a tagged OK (RFC 7162 section 3.1.2.2).
+func (c *call) highest() {
+	if c.s.condst {
+		c.code = fmt.Sprintf("HIGHESTMODSEQ %d", c.s.box.modseq)
+	}
+}
+
+func (c *call) expunge(uids ...mailstore.Range) error {
+	s := c.s
+	if len(uids) == 0 || s.box.list.n == 0 {
+		return nil
+	}
+	// One's own \Deleted is known here, so nothing to do is seen without
+	// asking the others. That another client's is not yet is no matter: it
+	// might as well have come later.
+	box, err := s.account.MailboxByID(s.box.id)
+	if errors.Is(err, mailstore.ErrNoMailbox) {
+		return errBoxGone
+	}
+	if err != nil || box.Deleted == 0 {
+		return err
+	}
+	_, _, err = s.srv.cfg.Commit.Expunge(c.ctx, s.account, s.box.id, uids)
+	return err
+}
