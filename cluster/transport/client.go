@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,40 +24,6 @@ const inlineMax = 32 << 10
 // stuckWrite is how long a caller whose time is over waits for its memory to
 // be released by a write under way before the connection is cut.
 const stuckWrite = time.Second
-
-// peer is what this node knows of another one.
-type peer struct {
-	id    cluster.NodeID
-	lanes [lanes]laneConn
-
-	lastContact atomic.Int64 // Unix nanoseconds, 0 for never
-	rtt         atomic.Int64 // nanoseconds, of the newest ping
-	sent        atomic.Uint64
-	failed      atomic.Uint64
-}
-
-func (p *peer) seen(now time.Time) { p.lastContact.Store(now.UnixNano()) }
-
-func (t *Transport) peer(id cluster.NodeID) *peer {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.peers[id]
-	if p == nil {
-		p = &peer{id: id}
-		t.peers[id] = p
-	}
-	return p
-}
-
-// laneConn keeps one connection to a peer, opened when it is needed.
-type laneConn struct {
-	mu      sync.Mutex
-	conn    *clientConn
-	dialing chan struct{} // closed when the attempt under way has ended
-	failed  error         // of the last attempt
-	retry   time.Time     // before which no other is made
-	backoff time.Duration
-}
 
 // Call sends req, given in parts, to a node and waits for its answer, within
 // ctx, whose deadline is sent along. The parts must not change until it
@@ -112,63 +77,6 @@ func (t *Transport) callSelf(ctx context.Context, m cluster.Method, req [][]byte
 		}
 	}
 	return h(ctx, t.cfg.Self, b)
-}
-
-// conn returns the connection of a lane, and opens it if need be. All who
-// wait share one attempt. After a failed one, calls fail at once until the
-// next is due.
-func (t *Transport) conn(ctx context.Context, p *peer, ln lane) (*clientConn, error) {
-	l := &p.lanes[ln]
-	for {
-		l.mu.Lock()
-		if c := l.conn; c != nil {
-			if !c.dead() {
-				l.mu.Unlock()
-				return c, nil
-			}
-			l.conn = nil
-		}
-		if l.dialing == nil {
-			if l.failed != nil && time.Now().Before(l.retry) {
-				err := l.failed
-				l.mu.Unlock()
-				return nil, err
-			}
-			done := make(chan struct{})
-			l.dialing = done
-			if !t.spawn(func() { t.open(p, ln, done) }) {
-				l.dialing = nil
-				l.mu.Unlock()
-				return nil, cluster.ErrStopped
-			}
-		}
-		done := l.dialing
-		l.mu.Unlock()
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// open makes one attempt to connect.
-func (t *Transport) open(p *peer, ln lane, done chan struct{}) {
-	ctx, cancel := context.WithTimeout(t.ctx, dialTimeout)
-	c, err := t.newClientConn(ctx, p, ln)
-	cancel()
-	l := &p.lanes[ln]
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dialing = nil
-	l.conn, l.failed = c, err
-	if err != nil {
-		l.backoff = min(max(2*l.backoff, backoffMin), backoffMax)
-		l.retry = time.Now().Add(l.backoff/2 + rand.N(l.backoff/2))
-	} else {
-		l.backoff = 0
-	}
-	close(done)
 }
 
 // clientConn carries our calls to a peer.
@@ -286,15 +194,6 @@ func (c *clientConn) end(err error) {
 	c.t.drop(c.c)
 }
 
-// lost is the error of a call whose connection ended.
-func (c *clientConn) lost(tk ticket) error {
-	kind := ErrNotSent
-	if c.w.sent(tk) {
-		kind = ErrUnknown
-	}
-	return fmt.Errorf("%w: node %s: connection lost: %w", kind, c.p.id, c.err)
-}
-
 func (c *clientConn) call(ctx context.Context, m cluster.Method, size int, req [][]byte) ([]byte, error) {
 	h := header{kind: kindRequest, method: m, size: uint32(size)}
 	weight := c.limit.weight(size)
@@ -327,9 +226,10 @@ func (c *clientConn) call(ctx context.Context, m cluster.Method, size int, req [
 	c.lastID++
 	h.id = c.lastID
 	c.pending[h.id] = pendingCall{call: k, weight: weight}
+	alone := len(c.pending) == 1
 	c.mu.Unlock()
 
-	tk, err := c.w.send(&h, req, inFlight <= inlineMax, true)
+	tk, err := c.w.send(&h, req, inFlight <= inlineMax && alone, true)
 	if err != nil { // the connection is ending
 		if !c.forget(h.id, true) {
 			<-k.done
@@ -442,6 +342,8 @@ func (c *clientConn) readFrame() error {
 			c.p.rtt.Store(int64(time.Since(pinged)))
 		}
 		return nil
+	case kindAlive:
+		return nil
 	case kindResponse, kindError:
 	default:
 		return fmt.Errorf("%w: frame of kind %d from a server", ErrProtocol, h.kind)
@@ -482,9 +384,10 @@ func (c *clientConn) readFrame() error {
 
 // keepAlive pings, and ends the connection when a ping gets no sign of life
 // within two intervals. A ping that waits behind a large frame on a slow line
-// is no bad sign as long as bytes go out. The server relies on the pings too.
+// is no bad sign as long as bytes go out, and while it waits in the other
+// side's kernel behind one, kindAlive comes. The server relies on pings too.
 func (c *clientConn) keepAlive() {
-	tick := time.NewTicker(pingInterval)
+	tick := time.NewTicker(c.t.cfg.ping)
 	defer tick.Stop()
 	raw := c.c.raw
 	var ping ticket
@@ -525,63 +428,4 @@ func (c *clientConn) keepAlive() {
 		}
 		fresh = false
 	}
-}
-
-// PeerStats describes the contact with one node.
-type PeerStats struct {
-	ID cluster.NodeID
-	// LastContact is when anything was last heard on an RPC connection; zero
-	// for never. While one is open it is a few seconds old at most.
-	LastContact time.Time
-	RTT         time.Duration // of the newest ping; 0 if there was none
-	Connected   bool          // our control connection is open
-	Calls       uint64        // made to it
-	Failed      uint64        // of those, with any error
-}
-
-// Stats describes the port.
-type Stats struct {
-	Accepted, Refused uint64 // connections others opened
-	Open              int    // connections in both directions
-	Serving           int64  // handlers running
-	Peers             []PeerStats
-}
-
-// Stats returns the present numbers.
-func (t *Transport) Stats() Stats {
-	s := Stats{Accepted: t.accepted.Load(), Refused: t.refused.Load(), Serving: t.running.n.Load()}
-	t.mu.Lock()
-	s.Open = len(t.conns)
-	peers := make([]*peer, 0, len(t.peers))
-	for _, p := range t.peers {
-		peers = append(peers, p)
-	}
-	t.mu.Unlock()
-	for _, p := range peers {
-		s.Peers = append(s.Peers, p.stats())
-	}
-	return s
-}
-
-// Peer returns the numbers of one node.
-func (t *Transport) Peer(id cluster.NodeID) PeerStats {
-	t.mu.Lock()
-	p := t.peers[id]
-	t.mu.Unlock()
-	if p == nil {
-		return PeerStats{ID: id}
-	}
-	return p.stats()
-}
-
-func (p *peer) stats() PeerStats {
-	s := PeerStats{ID: p.id, RTT: time.Duration(p.rtt.Load()), Calls: p.sent.Load(), Failed: p.failed.Load()}
-	if ns := p.lastContact.Load(); ns != 0 {
-		s.LastContact = time.Unix(0, ns)
-	}
-	l := &p.lanes[laneControl]
-	l.mu.Lock()
-	s.Connected = l.conn != nil && !l.conn.dead()
-	l.mu.Unlock()
-	return s
 }

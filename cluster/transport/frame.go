@@ -35,6 +35,7 @@ const (
 	kindPing     kind = 5
 	kindPong     kind = 6
 	kindHello    kind = 7 // the first frame in each direction
+	kindAlive    kind = 8 // from a server that is still reading a large request
 )
 
 // header is the fixed part of a frame.
@@ -77,7 +78,7 @@ func parseHeader(b []byte) (h header, err error) {
 		limit = maxErrorText
 	case kindHello:
 		limit = maxHello
-	case kindCancel, kindPing, kindPong:
+	case kindCancel, kindPing, kindPong, kindAlive:
 	default:
 		return h, fmt.Errorf("%w: frame of kind %d", ErrProtocol, h.kind)
 	}

@@ -72,6 +72,11 @@ func (s *serverConn) finish() {
 	s.t.discard(s.c)
 }
 
+// alive gives the client time until its next sign of life.
+func (s *serverConn) alive() error {
+	return s.c.SetReadDeadline(time.Now().Add(idlePings * s.t.cfg.ping))
+}
+
 func (s *serverConn) hello() error {
 	if err := s.c.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return err
@@ -81,7 +86,7 @@ func (s *serverConn) hello() error {
 		return err
 	}
 	s.limit = laneLimits[h.lane]
-	if err := s.c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+	if err := s.alive(); err != nil {
 		return err
 	}
 	out := hello{version: helloVersion, lane: h.lane, calls: uint32(s.limit.calls), bytes: uint32(s.limit.bytes)}
@@ -141,7 +146,7 @@ func (s *serverConn) readFrame() error {
 	case kindPing:
 		s.peer.seen(s.t.cfg.Now())
 		// The client pings all the time; without it, it is gone.
-		if err := s.c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+		if err := s.alive(); err != nil {
 			return err
 		}
 		_, err := s.w.send(&header{kind: kindPong}, nil, false, false)
@@ -185,20 +190,31 @@ func (s *serverConn) request(h header) error {
 }
 
 // readPayload reads a payload. While a large one comes in, the pings wait
-// behind it, so each piece of it counts as one.
+// behind it; so its pieces count as pings and are answered as such.
 func (s *serverConn) readPayload(b []byte) error {
-	const piece = 1 << 20
-	for len(b) > piece {
-		if _, err := io.ReadFull(s.r, b[:piece]); err != nil {
+	const piece = 256 << 10
+	if len(b) <= piece {
+		_, err := io.ReadFull(s.r, b)
+		return err
+	}
+	for last := time.Now(); len(b) > 0; {
+		n, err := io.ReadFull(s.r, b[:min(piece, len(b))])
+		if err != nil {
 			return err
 		}
-		b = b[piece:]
-		if err := s.c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+		b = b[n:]
+		if time.Since(last) < s.t.cfg.ping/2 {
+			continue
+		}
+		last = time.Now()
+		if err := s.alive(); err != nil {
+			return err
+		}
+		if _, err := s.w.send(&header{kind: kindAlive}, nil, false, false); err != nil {
 			return err
 		}
 	}
-	_, err := io.ReadFull(s.r, b)
-	return err
+	return nil
 }
 
 func (s *serverConn) handle(ctx context.Context, cancel context.CancelFunc, h header, buf *[]byte, weight int64) {
@@ -211,6 +227,7 @@ func (s *serverConn) handle(ctx context.Context, cancel context.CancelFunc, h he
 	} else if s.t.draining.Load() {
 		err = cluster.ErrStopped
 	} else {
+		s.w.yield()
 		resp, err = handler(ctx, s.c.peer, (*buf)[:h.size])
 	}
 	cancel()
@@ -223,6 +240,7 @@ func (s *serverConn) handle(ctx context.Context, cancel context.CancelFunc, h he
 	s.mu.Lock()
 	delete(s.calls, h.id)
 	s.weight -= weight
+	alone := len(s.calls) == 0
 	s.mu.Unlock()
 	out := header{kind: kindResponse, method: h.method, id: h.id}
 	if err != nil {
@@ -230,7 +248,9 @@ func (s *serverConn) handle(ctx context.Context, cancel context.CancelFunc, h he
 		resp = []byte(errorText(err))
 	}
 	out.size = uint32(len(resp))
-	if _, err := s.w.send(&out, [][]byte{resp}, true, false); err != nil {
+	// Alone, the shortest way is to write here; among others, one write for
+	// the answers of a moment is cheaper.
+	if _, err := s.w.send(&out, [][]byte{resp}, alone, false); err != nil {
 		return // the connection is gone, and with it who asked
 	}
 }

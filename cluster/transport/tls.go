@@ -127,6 +127,12 @@ func (t *Transport) dial(ctx context.Context, to cluster.NodeID, proto string) (
 	tc := tls.Client(raw, t.clientConfig(to, proto))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		t.discard(c)
+		for _, foreign := range []error{pki.ErrCluster, pki.ErrCertificate, cluster.ErrNotMember, ErrAddress} {
+			if errors.Is(err, foreign) {
+				t.log.warn("node refused", "node", to.String(), "error", err)
+				break
+			}
+		}
 		return nil, fmt.Errorf("transport: handshake with node %s: %w", to, err)
 	}
 	state := tc.ConnectionState()

@@ -32,8 +32,8 @@ var (
 const (
 	handshakeTimeout = 5 * time.Second
 	pingInterval     = 3 * time.Second
-	// idleTimeout is after how long without a ping a server gives up.
-	idleTimeout = 5 * pingInterval
+	// idlePings is how many pings a server misses before it gives up.
+	idlePings   = 5
 	dialTimeout = 3 * time.Second
 	joinTimeout = 2 * time.Minute
 	// lingerTimeout is how long Shutdown waits for clients to hang up.
@@ -82,6 +82,8 @@ type Config struct {
 	Now  func() time.Time // nil for time.Now
 	// Dial opens a TCP connection; nil for the system's.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+
+	ping time.Duration // pingInterval but for tests
 }
 
 // Transport is this node's port. It implements cluster.Peers. All methods are
@@ -121,6 +123,9 @@ func New(cfg Config) (*Transport, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.ping == 0 {
+		cfg.ping = pingInterval
 	}
 	if cfg.Dial == nil {
 		d := &net.Dialer{KeepAliveConfig: keepAlive}

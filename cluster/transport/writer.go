@@ -10,6 +10,10 @@ import (
 // ones are written from the caller's memory.
 const copyMax = 16 << 10
 
+// backlogMax is from how many bytes of answers waiting to be written on a
+// server no further handler begins.
+const backlogMax = 8 << 20
+
 // frameWriter sends frames over one connection. Frames offered while another
 // write is under way go out together in the next one. Whoever finds the
 // connection idle may write itself, which spares a switch to the writer's
@@ -19,10 +23,11 @@ type frameWriter struct {
 	wake chan struct{}
 
 	mu      sync.Mutex
-	rest    sync.Cond   // active became false, or err was set
+	rest    sync.Cond   // active became false, backlog fell, or err was set
 	small   []byte      // frames of the next batch, whole
 	spare   []byte      // the other buffer
 	big     []*bigFrame // frames written from their owner's memory
+	backlog int         // bytes in big and of the one being written
 	batch   uint64      // batches begun
 	active  bool        // someone writes, or has been woken to
 	err     error       // after which nothing is sent
@@ -32,6 +37,7 @@ type frameWriter struct {
 // bigFrame is a queued frame whose payload is not copied.
 type bigFrame struct {
 	head    [headerSize]byte
+	size    int
 	parts   [][]byte
 	begun   bool          // under the writer's mu
 	written chan struct{} // closed when the parts are free again; nil if nobody waits
@@ -67,12 +73,13 @@ func (w *frameWriter) send(h *header, parts [][]byte, inline, watch bool) (ticke
 		}
 		t.batch = w.batch + 1
 	} else {
-		b := &bigFrame{parts: parts}
+		b := &bigFrame{parts: parts, size: int(h.size)}
 		h.append(b.head[:0])
 		if watch {
 			b.written = make(chan struct{})
 		}
 		w.big = append(w.big, b)
+		w.backlog += int(h.size)
 		t.big = b
 	}
 	if w.active {
@@ -134,6 +141,10 @@ func (w *frameWriter) writeBatch() {
 	if cap(buf) <= 256<<10 {
 		w.spare = buf[:0]
 	}
+	if b != nil {
+		w.backlog -= b.size
+		w.rest.Broadcast()
+	}
 	if err != nil && w.err == nil {
 		w.err = err
 		w.rest.Broadcast()
@@ -145,6 +156,15 @@ func (w *frameWriter) setActive(on bool) {
 	w.active = on
 	if !on {
 		w.rest.Broadcast()
+	}
+}
+
+// yield waits while more than a few large frames wait to be written.
+func (w *frameWriter) yield() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.backlog > backlogMax && w.err == nil {
+		w.rest.Wait()
 	}
 }
 
@@ -215,6 +235,7 @@ func (w *frameWriter) takeBack(t ticket) bool {
 	for i, b := range w.big {
 		if b == t.big {
 			w.big = append(w.big[:i], w.big[i+1:]...)
+			w.backlog -= b.size
 			return true
 		}
 	}
