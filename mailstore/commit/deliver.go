@@ -27,6 +27,7 @@ const (
 // part is what one command stores of a delivery.
 type part struct {
 	group   cluster.GroupID
+	number  uint32 // of the parts of this group
 	op      cluster.OpID
 	deliver *commandpb.Deliver
 	size    int
@@ -57,8 +58,11 @@ func (d *Door) Deliver(ctx context.Context, op cluster.OpID, m *Message, to []Re
 	if err != nil {
 		return all(errs, err)
 	}
-	parts := d.parts(ctx, op, s, to, errs)
+	parts, err := d.parts(ctx, op, s, to, errs)
 	s.forget()
+	if err != nil {
+		return all(errs, err)
+	}
 	if len(parts) == 1 {
 		d.deliverPart(ctx, parts[0], s)
 	} else {
@@ -80,44 +84,53 @@ func all(errs []error, err error) []error {
 }
 
 // parts seals the message for each recipient and groups them; a recipient
-// that is refused here gets its error and no place in a part.
-func (d *Door) parts(ctx context.Context, op cluster.OpID, s *sealed, to []Recipient, errs []error) []*part {
+// that is refused here gets its error and no place in a part. An error means
+// that nothing is to be stored for anybody: what may be there for one
+// recipient in a moment cannot be handed off, so the sender has to repeat it
+// for all (H1).
+func (d *Door) parts(ctx context.Context, op cluster.OpID, s *sealed, to []Recipient, errs []error) ([]*part, error) {
 	var parts []*part
-	open := map[cluster.GroupID]*part{} // the part of each group still being filled
-	counts := map[cluster.GroupID]uint32{}
 	for i := range to {
-		r := &to[i]
-		item, group, err := d.recipient(ctx, s, r)
+		item, group, err := d.recipient(ctx, s, &to[i])
+		if errors.Is(err, cluster.ErrUnavailable) {
+			return nil, err
+		}
 		if err != nil {
 			errs[i] = err
 			continue
 		}
 		size := len(item.Message.Content.Summary) + 256 + len(item.Message.Keywords)*128
-		p := open[group]
+		p := lastOf(parts, group)
 		if p == nil || p.size+size > maxPartBytes {
-			n := counts[group]
-			counts[group] = n + 1
-			p = &part{group: group, op: derive(op, opDeliver, uint32(group), n), deliver: &commandpb.Deliver{}}
-			open[group] = p
+			n := uint32(0)
+			if p != nil {
+				n = p.number + 1
+			}
+			p = &part{group: group, number: n, op: derive(op, opDeliver, uint32(group), n), deliver: &commandpb.Deliver{}}
 			parts = append(parts, p)
 		}
 		p.size += size
 		p.deliver.To = append(p.deliver.To, item)
 		p.to = append(p.to, i)
 	}
-	out := parts[:0]
 	for _, p := range parts {
-		p.command, p.err = encode(&commandpb.Command{Op: &commandpb.Command_Deliver{Deliver: p.deliver}})
-		if p.err != nil {
-			for _, i := range p.to {
-				errs[i] = p.err
-			}
-			continue
+		var err error
+		if p.command, err = encode(&commandpb.Command{Op: &commandpb.Command_Deliver{Deliver: p.deliver}}); err != nil {
+			return nil, err
 		}
 		p.deliver = nil
-		out = append(out, p)
 	}
-	return out
+	return parts, nil
+}
+
+// lastOf returns the part of a group that is still being filled.
+func lastOf(parts []*part, g cluster.GroupID) *part {
+	for i := len(parts) - 1; i >= 0; i-- {
+		if parts[i].group == g {
+			return parts[i]
+		}
+	}
+	return nil
 }
 
 func (d *Door) recipient(ctx context.Context, s *sealed, r *Recipient) (*commandpb.Deliver_To, cluster.GroupID, error) {

@@ -144,13 +144,16 @@ func TestDeliverUnavailable(t *testing.T) {
 	wantList(t, b, "INBOX")
 }
 
+// unanswered is what a group without a majority makes of a proposal.
+func unanswered(cluster.Proposal) error { return cluster.ErrUnavailable }
+
 // H1: one group's majority is cut off between RCPT and DATA.
 func TestHandoff(t *testing.T) {
 	for _, large := range []bool{false, true} {
 		t.Run(fmt.Sprintf("large=%v", large), func(t *testing.T) {
-			s := storetest.NewWith(t, storetest.Options{Timeout: 50 * time.Millisecond})
+			s := storetest.New(t)
 			a, b := apart(t, s)
-			s.Solo(b.Group()).Unavailable(true)
+			s.Solo(b.Group()).Before(unanswered)
 			m := message("m", 10)
 			if large {
 				m.Raw = append(m.Raw, noise(600<<10)...)
@@ -165,7 +168,7 @@ func TestHandoff(t *testing.T) {
 			wantList(t, a, "INBOX", "1 m")
 			driver := s.Commit.NewDriver()
 			driver.Step(ctx)
-			s.Solo(b.Group()).Unavailable(false)
+			s.Solo(b.Group()).Before(nil)
 			wantList(t, b, "INBOX")
 			driver.Step(ctx)
 			driver.Step(ctx)
@@ -195,7 +198,7 @@ func noise(n int) []byte {
 // The answer of one group is lost after it stored its part: the handoff then
 // repeats it under the same operation id, and nobody has it twice.
 func TestHandoffOfALostAnswer(t *testing.T) {
-	s := storetest.NewWith(t, storetest.Options{Timeout: 50 * time.Millisecond})
+	s := storetest.New(t)
 	a, b := apart(t, s)
 	s.Solo(b.Group()).After(func(cluster.Proposal) error { return cluster.ErrUnavailable })
 	for _, err := range s.Commit.Deliver(ctx, commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)}) {
@@ -215,10 +218,10 @@ func TestHandoffOfALostAnswer(t *testing.T) {
 // The group that answered goes away before it can keep the handoff: Deliver
 // outlives its caller's deadline until the other group is back.
 func TestHandoffWithoutAHome(t *testing.T) {
-	s := storetest.NewWith(t, storetest.Options{Timeout: 20 * time.Millisecond})
+	s := storetest.New(t)
 	a, b := apart(t, s)
 	ga, gb := s.Solo(a.Group()), s.Solo(b.Group())
-	gb.Unavailable(true)
+	gb.Before(unanswered)
 	var tries atomic.Int32
 	ga.Before(func(p cluster.Proposal) error {
 		c, err := command.Decode(p.Command)
@@ -229,11 +232,14 @@ func TestHandoffWithoutAHome(t *testing.T) {
 			return nil
 		}
 		if tries.Add(1) == 3 {
-			gb.Unavailable(false)
+			gb.Before(nil)
 		}
 		return cluster.ErrUnavailable
 	})
-	for _, err := range s.Commit.Deliver(short(t), commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)}) {
+	// The caller's own deadline has passed by then.
+	c, cancel := context.WithCancel(ctx)
+	s.Solo(a.Group()).After(func(cluster.Proposal) error { cancel(); return nil })
+	for _, err := range s.Commit.Deliver(c, commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)}) {
 		if err != nil {
 			t.Error(err)
 		}
@@ -247,9 +253,9 @@ func TestHandoffWithoutAHome(t *testing.T) {
 }
 
 func TestHandoffGivesUp(t *testing.T) {
-	s := storetest.NewWith(t, storetest.Options{Timeout: 10 * time.Millisecond, HandoffTimeout: 60 * time.Millisecond})
+	s := storetest.NewWith(t, storetest.Options{HandoffTimeout: 100 * time.Millisecond})
 	a, b := apart(t, s)
-	s.Solo(b.Group()).Unavailable(true)
+	s.Solo(b.Group()).Before(unanswered)
 	s.Solo(a.Group()).Before(func(p cluster.Proposal) error {
 		if c, err := command.Decode(p.Command); err != nil || c.GetOpenHandoff() != nil {
 			return cluster.ErrUnavailable
@@ -264,13 +270,13 @@ func TestHandoffGivesUp(t *testing.T) {
 
 // A handoff whose account was closed meanwhile ends, and is counted.
 func TestHandoffToAClosedAccount(t *testing.T) {
-	s := storetest.NewWith(t, storetest.Options{Timeout: 50 * time.Millisecond})
+	s := storetest.New(t)
 	a, b := apart(t, s)
-	s.Solo(b.Group()).Unavailable(true)
+	s.Solo(b.Group()).Before(unanswered)
 	if errs := s.Commit.Deliver(ctx, commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)}); errs[1] != nil {
 		t.Fatal(errs)
 	}
-	s.Solo(b.Group()).Unavailable(false)
+	s.Solo(b.Group()).Before(nil)
 	if err := s.Commit.CloseAccount(ctx, b.ID()); err != nil {
 		t.Fatal(err)
 	}
@@ -285,13 +291,13 @@ func TestHandoffToAClosedAccount(t *testing.T) {
 // The driver is killed between its steps, at each of them in turn.
 func TestHandoffDriverInterrupted(t *testing.T) {
 	for cut := 1; ; cut++ {
-		s := storetest.NewWith(t, storetest.Options{Timeout: 50 * time.Millisecond})
+		s := storetest.New(t)
 		a, b := apart(t, s)
-		s.Solo(b.Group()).Unavailable(true)
+		s.Solo(b.Group()).Before(unanswered)
 		if errs := s.Commit.Deliver(ctx, commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)}); errs[1] != nil {
 			t.Fatal(errs)
 		}
-		s.Solo(b.Group()).Unavailable(false)
+		s.Solo(b.Group()).Before(nil)
 		var n atomic.Int32
 		for _, g := range s.Mail() {
 			s.Solo(g).After(func(cluster.Proposal) error {

@@ -157,41 +157,35 @@ func (d *Door) Stats() Stats {
 
 // spread is bodies on their way to this node's disk and the other members.
 type spread struct {
-	puts   []chan error // of each body: the outcome of the write here
-	pushes []*body.Spread
-	others int
-	done   []error // outcomes already taken
+	puts    chan error // outcomes of the writes here
+	pending int        // not yet taken from puts
+	failed  error      // the first that failed
+	pushes  []*body.Spread
+	others  int
 }
 
 // spread writes bodies here and pushes them to the group's other members, all
 // at the same time.
 func (d *Door) spread(ctx context.Context, g cluster.GroupID, bodies []*sealed) *spread {
 	members := d.cfg.Members(g)
-	sp := &spread{others: len(members), puts: make([]chan error, len(bodies)), done: make([]error, len(bodies))}
-	for i, s := range bodies {
+	sp := &spread{others: len(members), puts: make(chan error, len(bodies)), pending: len(bodies)}
+	for _, s := range bodies {
 		if len(members) > 0 {
 			sp.pushes = append(sp.pushes, d.cfg.Bodies.Distribute(ctx, g, s.ref.ID, s.data, members))
 		}
-		put := make(chan error, 1)
-		sp.puts[i] = put
-		go func() { put <- d.cfg.Bodies.Put(ctx, g, s.ref.ID, s.data) }()
+		go func() { sp.puts <- d.cfg.Bodies.Put(ctx, g, s.ref.ID, s.data) }()
 	}
 	return sp
 }
 
 // local waits for the writes on this node and returns the first error.
 func (sp *spread) local() error {
-	var first error
-	for i := range sp.puts {
-		if sp.puts[i] != nil {
-			sp.done[i] = <-sp.puts[i]
-			sp.puts[i] = nil
-		}
-		if first == nil {
-			first = sp.done[i]
+	for ; sp.pending > 0; sp.pending-- {
+		if err := <-sp.puts; err != nil && sp.failed == nil {
+			sp.failed = err
 		}
 	}
-	return first
+	return sp.failed
 }
 
 // majority waits until a majority of the group's members, this node among

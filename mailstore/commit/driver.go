@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/mailstore/command/commandpb"
@@ -29,13 +32,20 @@ type Driver struct {
 	PurgePause time.Duration
 
 	led     map[cluster.GroupID]bool // what this node led at the last look
-	audited time.Time
+	audited time.Time                // when every account was compared last
+	scanned time.Time                // when the accounts were looked through last
+	seen    uint64                   // index of the directory that had nothing left to do
 }
 
 const (
 	purgeLimit = 2000 // records of one Purge
-	// maxHandoffs bounds what one look takes up in one group.
-	maxHandoffs = 100
+	// maxHandoffs bounds what one look takes up in one group, atOnce how many
+	// of them are on their way together.
+	maxHandoffs = 200
+	atOnce      = 8
+	// scanEvery is the time between two looks through the accounts for plans
+	// that nobody finished, where nothing tells of one.
+	scanEvery = 15 * time.Second
 )
 
 // NewDriver returns a driver for the door.
@@ -55,28 +65,29 @@ func (d *Door) Wake() {
 func (r *Driver) Run(ctx context.Context) {
 	tick := time.NewTicker(r.Every)
 	defer tick.Stop()
-	for {
-		more := r.Step(ctx)
-		if more {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(r.PurgePause):
-			}
-			continue
+	for woken := false; ; {
+		pause, ready := tick.C, (<-chan time.Time)(nil)
+		if r.step(ctx, woken) {
+			ready = time.After(r.PurgePause)
 		}
+		woken = false
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-pause:
+		case <-ready:
 		case <-r.d.wake:
+			woken = true
 		}
 	}
 }
 
 // Step does one round of what there is to do for the groups this node leads
-// and reports whether it knows of more. It is not for concurrent use.
-func (r *Driver) Step(ctx context.Context) (more bool) {
+// and reports whether it knows of more. It is not for concurrent use, nor
+// beside Run.
+func (r *Driver) Step(ctx context.Context) (more bool) { return r.step(ctx, true) }
+
+func (r *Driver) step(ctx context.Context, woken bool) (more bool) {
 	if r.led == nil {
 		r.led = map[cluster.GroupID]bool{}
 	}
@@ -84,21 +95,33 @@ func (r *Driver) Step(ctx context.Context) (more bool) {
 		if !r.leads(id) {
 			continue
 		}
-		if err := r.handoffs(ctx, id); err != nil {
+		again, err := r.handoffs(ctx, id)
+		if err != nil {
 			r.failed("handoff", id, err)
 		}
-		again, err := r.purge(ctx, id)
-		if err != nil {
+		more = more || again
+		if again, err = r.purge(ctx, id); err != nil {
 			r.failed("purge", id, err)
 		}
 		more = more || again
 	}
-	if fresh := !r.led[cluster.Directory]; r.leads(cluster.Directory) {
-		all := fresh || r.d.cfg.Now().Sub(r.audited) >= r.AuditEvery
-		if err := r.plans(ctx, all); err != nil {
+	before := r.led[cluster.Directory]
+	if !r.leads(cluster.Directory) {
+		return more && ctx.Err() == nil
+	}
+	now := r.d.cfg.Now()
+	audit := !before || now.Sub(r.audited) >= r.AuditEvery
+	index, _ := r.d.cfg.Directory.Applied()
+	if audit || woken || index != r.seen && now.Sub(r.scanned) >= scanEvery {
+		r.scanned = now
+		if err := r.plans(ctx, audit); err != nil {
 			r.failed("accounts", cluster.Directory, err)
-		} else if all {
-			r.audited = r.d.cfg.Now()
+			r.seen = 0
+		} else {
+			r.seen = index
+			if audit {
+				r.audited = now
+			}
 		}
 	}
 	return more && ctx.Err() == nil
@@ -117,23 +140,49 @@ func (r *Driver) failed(what string, id cluster.GroupID, err error) {
 	}
 }
 
-// handoffs repeats the deliveries that the group keeps for others.
-func (r *Driver) handoffs(ctx context.Context, id cluster.GroupID) error {
+// handoffs repeats the deliveries that the group keeps for others and reports
+// whether there are more. A group that does not answer is asked once a round.
+func (r *Driver) handoffs(ctx context.Context, id cluster.GroupID) (more bool, err error) {
 	m, ok := r.d.cfg.Mail(id)
 	if !ok {
-		return nil
+		return false, nil
 	}
 	rows, err := openHandoffs(m)
-	if err != nil {
-		return err
+	if err != nil || len(rows) == 0 {
+		return false, err
 	}
-	var failed []error
+	var mu sync.Mutex
+	silent := map[cluster.GroupID]error{}
+	done := 0
+	var work errgroup.Group
+	work.SetLimit(atOnce)
 	for i := range rows {
-		if err := r.deliverHandoff(ctx, id, &rows[i]); err != nil {
-			failed = append(failed, err)
-		}
+		h := &rows[i]
+		work.Go(func() error {
+			mu.Lock()
+			for j := range h.Items {
+				if silent[h.Items[j].Group] != nil {
+					mu.Unlock()
+					return nil
+				}
+			}
+			mu.Unlock()
+			g, err := r.deliverHandoff(ctx, id, h)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				silent[g] = err
+			} else {
+				done++
+			}
+			return nil
+		})
 	}
-	return errors.Join(failed...)
+	failed := []error{work.Wait()}
+	for _, err := range silent {
+		failed = append(failed, err)
+	}
+	return len(rows) == maxHandoffs && done > 0, errors.Join(failed...)
 }
 
 // openHandoffs reads the first handoffs, so that no snapshot is held while they
@@ -154,12 +203,14 @@ func openHandoffs(m *state.Mail) (rows []state.HandoffRow, err error) {
 	return rows, err
 }
 
-func (r *Driver) deliverHandoff(ctx context.Context, kept cluster.GroupID, h *state.HandoffRow) error {
+// deliverHandoff brings one handoff to its end, or returns the group that
+// failed with its error.
+func (r *Driver) deliverHandoff(ctx context.Context, kept cluster.GroupID, h *state.HandoffRow) (cluster.GroupID, error) {
 	for i := range h.Items {
 		it := &h.Items[i]
 		err := r.deliverItem(ctx, kept, h.Body, it)
 		if err != nil && !final(err) {
-			return fmt.Errorf("commit: a delivery kept for group %v: %w", it.Group, err)
+			return it.Group, fmt.Errorf("commit: a delivery kept for group %v: %w", it.Group, err)
 		}
 		if err != nil {
 			// It can never be executed, so keeping it helps nobody.
@@ -167,14 +218,12 @@ func (r *Driver) deliverHandoff(ctx context.Context, kept cluster.GroupID, h *st
 			r.d.cfg.Logger.Warn("a kept delivery was refused", "from", kept, "to", it.Group, "error", err)
 		}
 	}
-	var op cluster.OpID
-	copy(op[:], h.ID[:])
 	c := &commandpb.Command{Op: &commandpb.Command_CloseHandoff{CloseHandoff: &commandpb.CloseHandoff{Id: h.ID[:]}}}
-	if _, err := r.d.propose(ctx, kept, derive(op, opClose, uint32(kept), 0), c, nil); err != nil && !errors.Is(err, ErrNoSuch) {
-		return err
+	if _, err := r.d.propose(ctx, kept, derive(h.ID, opClose, uint32(kept), 0), c, nil); err != nil && !errors.Is(err, ErrNoSuch) {
+		return kept, err
 	}
 	r.d.stats.handoffsClosed.Add(1)
-	return nil
+	return 0, nil
 }
 
 // deliverItem brings one kept Deliver, with its body, to its group.

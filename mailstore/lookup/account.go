@@ -23,8 +23,10 @@ type Account struct {
 	wrapped []byte // the keys as the directory has them
 	address string
 	inbox   mailstore.Hash
+	checked uint64 // under Door.mu: index of the directory that has these keys
 
 	mu    sync.RWMutex
+	born  uint64                    // the door's generation that words and sets are of
 	names map[mailstore.Hash]string // a hash names one clean name for ever
 	words map[uint16]keyword        // by id; ids are never given twice
 	sets  map[string][]string       // by keyword ids, two bytes each
@@ -39,6 +41,7 @@ type keyword struct {
 // subscribed is the set of subscribed names at one value of the list counter.
 type subscribed struct {
 	list   uint64
+	born   uint64 // the door's generation
 	hashes map[mailstore.Hash]struct{}
 }
 
@@ -159,11 +162,22 @@ func (a *Account) keywords(r *state.Reader, key []byte, ids []uint16) ([]string,
 	for _, id := range ids {
 		key = append(key, byte(id>>8), byte(id))
 	}
+	now := a.d.generation.Load()
 	a.mu.RLock()
 	set, ok := a.sets[string(key)]
+	stale := a.born != now
 	a.mu.RUnlock()
-	if ok {
+	if ok && !stale {
 		return set, nil
+	}
+	if stale {
+		a.mu.Lock()
+		if a.born != now {
+			clear(a.words)
+			clear(a.sets)
+			a.born = now
+		}
+		a.mu.Unlock()
 	}
 	if !a.knowsKeywords(ids) {
 		if err := a.loadKeywords(r); err != nil {
@@ -226,22 +240,23 @@ func (a *Account) loadKeywords(r *state.Reader) error {
 
 // subscribed returns the set of subscribed names at the reader's list counter.
 func (a *Account) subscribed(r *state.Reader, list uint64) (map[mailstore.Hash]struct{}, error) {
+	now := a.d.generation.Load()
 	a.mu.RLock()
 	s := a.subs
 	a.mu.RUnlock()
-	if s.hashes != nil && s.list == list {
+	if s.hashes != nil && s.list == list && s.born == now {
 		return s.hashes, nil
 	}
 	rows, err := r.Subscriptions(a.id)
 	if err != nil {
 		return nil, err
 	}
-	s = subscribed{list, make(map[mailstore.Hash]struct{}, len(rows))}
+	s = subscribed{list, now, make(map[mailstore.Hash]struct{}, len(rows))}
 	for i := range rows {
 		s.hashes[rows[i].Hash] = struct{}{}
 	}
 	a.mu.Lock()
-	if a.subs.hashes == nil || list > a.subs.list {
+	if a.subs.hashes == nil || list > a.subs.list || a.subs.born != now {
 		a.subs = s
 	}
 	a.mu.Unlock()

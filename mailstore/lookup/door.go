@@ -51,6 +51,8 @@ type Config struct {
 type Door struct {
 	cfg   Config
 	zones sync.Map // minutes east (int32) → *time.Location
+	// generation is raised when what accounts have opened may be wrong.
+	generation atomic.Uint64
 
 	mu    sync.Mutex
 	open  map[mailstore.AccountID]*list.Element
@@ -167,6 +169,9 @@ func (d *Door) route(key string) (Target, error) {
 	if !ok || Status(row.Status) >= Closing {
 		return Target{}, mailstore.ErrNoAddress
 	}
+	if Status(row.Status) == Opening {
+		return Target{}, errOpening
+	}
 	a, err := d.account(r, &row)
 	if err != nil {
 		return Target{}, err
@@ -177,6 +182,9 @@ func (d *Door) route(key string) (Target, error) {
 	}
 	return Target{Account: row.ID, Group: row.Group, Status: Status(row.Status), Address: shown}, nil
 }
+
+// errOpening: its mail group does not know the account yet, but will soon.
+var errOpening = fmt.Errorf("%w: the account is being made", cluster.ErrUnavailable)
 
 // AddressHash returns the hash by which the directory matches the key of an
 // address, as CleanAddress gives it.
@@ -215,6 +223,18 @@ func (d *Door) Owns(ctx context.Context, a mailstore.AccountID, address string) 
 // Open returns an account with its keys open, from the cache where the
 // directory still has the same keys. mailstore.ErrNoAccount is certain.
 func (d *Door) Open(ctx context.Context, id mailstore.AccountID) (*Account, error) {
+	index, _ := d.cfg.Directory.Applied()
+	d.mu.Lock()
+	if e, ok := d.open[id]; ok {
+		// Nothing in the directory has changed since its row was looked at.
+		if a := e.Value.(*Account); a.checked == index {
+			d.order.MoveToFront(e)
+			d.mu.Unlock()
+			d.stats.hits.Add(1)
+			return a, nil
+		}
+	}
+	d.mu.Unlock()
 	a, err := d.openLocal(id)
 	if !errors.Is(err, mailstore.ErrNoAccount) {
 		return a, err
@@ -226,6 +246,7 @@ func (d *Door) Open(ctx context.Context, id mailstore.AccountID) (*Account, erro
 }
 
 func (d *Door) openLocal(id mailstore.AccountID) (*Account, error) {
+	index, _ := d.cfg.Directory.Applied() // before the row is read: it is no newer
 	r := d.cfg.Directory.Read()
 	defer d.close(r)
 	row, ok, err := r.Account(id)
@@ -238,6 +259,11 @@ func (d *Door) openLocal(id mailstore.AccountID) (*Account, error) {
 	a, err := d.account(r, &row)
 	if errors.Is(err, mailstore.ErrNoAccount) {
 		d.Forget(id)
+	}
+	if err == nil {
+		d.mu.Lock()
+		a.checked = max(a.checked, index)
+		d.mu.Unlock()
 	}
 	return a, err
 }
@@ -321,6 +347,11 @@ func (d *Door) Forget(id mailstore.AccountID) {
 		delete(d.open, id)
 	}
 }
+
+// Reset makes every account forget the names it has opened. It is to be called
+// when the state of a group was replaced (mailstore.Event.Reset): a state from
+// elsewhere may give a keyword's id to another keyword.
+func (d *Door) Reset() { d.generation.Add(1) }
 
 // location returns the zone of so many minutes east.
 func (d *Door) location(minutes int32) *time.Location {

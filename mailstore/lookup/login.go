@@ -60,9 +60,11 @@ func (d *Door) Login(ctx context.Context, user string) (*Login, error) {
 	if err != nil {
 		return nil, err
 	}
-	// An account that its mail group does not know yet is none.
-	if s := Status(row.Status); !ok || s != Active && s != Suspended {
+	if !ok || Status(row.Status) >= Closing {
 		return nil, mailstore.ErrNoAccount
+	}
+	if Status(row.Status) == Opening {
+		return nil, errOpening
 	}
 	a, err := d.account(r, &row)
 	if err != nil {

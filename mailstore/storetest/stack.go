@@ -123,7 +123,14 @@ func (s *Stack) openState(fs vfs.FS) {
 	for g := cluster.GroupID(1); g <= MailGroups; g++ {
 		m, err := s.State.Mail(g)
 		s.must(err)
-		m.OnEvents = s.Feed.Publish
+		m.OnEvents = func(evs []mailstore.Event) {
+			for i := range evs {
+				if evs[i].Reset {
+					s.Lookup.Reset()
+				}
+			}
+			s.Feed.Publish(evs)
+		}
 		m.OnDead = func(g cluster.GroupID, ids []mailstore.BodyID) {
 			index, _ := m.Applied()
 			s.Bodies.Dead(g, index, ids...)
