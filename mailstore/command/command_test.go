@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"altmail.se/altmail/mailstore"
 	pb "altmail.se/altmail/mailstore/command/commandpb"

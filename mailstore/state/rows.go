@@ -172,13 +172,18 @@ func (m *MessageRow) decode(v []byte) error {
 	m.Flags = mailstore.Flags(d.byte())
 	m.ModSeq = mailstore.ModSeq(d.uint())
 	m.InternalDate = d.int()
-	m.Zone = int32(d.int())
+	zone := d.int()
+	if m.Zone = int32(zone); int64(m.Zone) != zone {
+		d.fail()
+	}
 	m.SaveDate = d.int()
 	m.Size = d.uint32()
 	m.Content = d.content()
 	m.Thread = m.Content
 	if d.bool() {
-		m.Thread = d.content()
+		if m.Thread = d.content(); m.Thread == m.Content {
+			d.fail()
+		}
 	}
 	m.Keywords = m.Keywords[:0]
 	next := uint64(0)
@@ -263,7 +268,9 @@ func (c *ContentRow) decode(v []byte) error {
 	}
 	c.Thread = c.ID
 	if bits&4 != 0 {
-		c.Thread = d.content()
+		if c.Thread = d.content(); c.Thread == c.ID {
+			d.fail()
+		}
 	}
 	c.Summary = d.b
 	if d.bad {
