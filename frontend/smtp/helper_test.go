@@ -282,3 +282,10 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
+
+// discard stores nothing.
+type discard struct{ *world }
+
+func (d discard) Deliver(_ context.Context, _ cluster.OpID, _ *commit.Message, to []commit.Recipient) []error {
+	return make([]error, len(to))
+}

@@ -245,9 +245,7 @@ func (l *link) fill(deadline time.Time) error {
 		l.in = make([]byte, commandBuffer)
 	}
 	if l.b == len(l.in) {
-		grown := make([]byte, 2*len(l.in))
-		l.b = copy(grown, l.in[l.a:l.b])
-		l.a, l.in = 0, grown
+		l.swap(make([]byte, 2*len(l.in)))
 	}
 	if err := l.nc.SetReadDeadline(deadline); err != nil {
 		return err
@@ -352,9 +350,19 @@ func (l *link) fillData() error {
 func (l *link) startData() {
 	l.started, l.took = time.Now(), 0
 	if len(l.in) < dataBuffer {
-		in := make([]byte, dataBuffer)
-		l.b = copy(in, l.in[l.a:l.b])
-		l.a, l.in = 0, in
+		l.swap(readBuffers.Get().(*[dataBuffer]byte)[:])
+	}
+}
+
+var readBuffers = sync.Pool{New: func() any { return new([dataBuffer]byte) }}
+
+// swap goes on reading in another buffer.
+func (l *link) swap(in []byte) {
+	old := l.in
+	l.b = copy(in, old[l.a:l.b])
+	l.a, l.in = 0, in
+	if len(old) == dataBuffer {
+		readBuffers.Put((*[dataBuffer]byte)(old))
 	}
 }
 
@@ -424,10 +432,8 @@ func (l *link) command(v *view) error {
 		l.flush() // the answer for a message waits for nothing
 	}
 	if len(l.in) > commandBuffer && l.b-l.a <= commandBuffer {
-		// Give back what a message needed.
-		small := make([]byte, commandBuffer)
-		l.b = copy(small, l.in[l.a:l.b])
-		l.a, l.in = 0, small
+		// Give back what a message or a long line needed.
+		l.swap(make([]byte, commandBuffer))
 	}
 	for {
 		line, err := l.readLine(response)

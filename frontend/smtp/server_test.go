@@ -587,7 +587,11 @@ func TestShutdown(t *testing.T) {
 	idle, busy := dial(t, ln.Addr().String()), dial(t, ln.Addr().String())
 	idle.talk("S: 220\nC: EHLO x\nS: 250")
 	busy.talk("S: 220\nC: EHLO x\nS: 250\nC: MAIL FROM:<a@b>\nS: 250\nC: RCPT TO:<anna@here.example>\nS: 250\nC: DATA\nS: 354\nC: A: b\\n\\n.")
-	<-held
+	select {
+	case <-held:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the message was not handed over")
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.Shutdown(context.Background()) }()
 	idle.want("421 4.3.2", "EOF")
