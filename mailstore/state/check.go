@@ -89,15 +89,38 @@ func (m *Mail) Check(ctx context.Context) (problems []Problem, err error) {
 	return c.problems, nil
 }
 
+// Recompute reads every row of the group again, at one moment, and returns
+// their digest, the running one of that moment and its index (R6). The two
+// differ only when rows changed on the disk.
+func (m *machine) Recompute(ctx context.Context) (got, running cluster.Digest, index uint64, err error) {
+	c := &checker{snapshot: &snapshot{keys: m.keys, efos: m.snapshot()}, ctx: ctx}
+	at, err := c.applied()
+	var s sum
+	if err == nil {
+		s, err = c.total(m.tables)
+	}
+	if cerr := c.Close(); err == nil {
+		err = cerr
+	}
+	return s.digest(), at.sum.digest(), at.index, err
+}
+
 // rows checks rules 1 and 2.
 func (c *checker) rows(tables *[256]bool) error {
 	at, err := c.applied()
 	if err != nil {
 		return err
 	}
+	s, err := c.total(tables)
+	c.want(2, s == at.sum, "the rows give digest %s, the running one is %s", s.digest(), at.sum.digest())
+	return err
+}
+
+// total adds up the hashes of all rows and checks that their tables are known.
+func (c *checker) total(tables *[256]bool) (s sum, err error) {
 	var h hasher
-	var s sum
 	n := 0
+	key := append([]byte{}, c.prefix[:]...)
 	err = c.scan(c.prefix[:], func(k, v []byte) error {
 		if n++; n%1024 == 0 && c.ctx.Err() != nil {
 			return c.ctx.Err()
@@ -107,11 +130,11 @@ func (c *checker) rows(tables *[256]bool) error {
 			c.want(1, len(k) == 1, "a row beside the applied index")
 			return nil
 		}
-		s.add(h.row(append(append([]byte{}, c.prefix[:]...), k...), v))
+		key = append(key[:prefixLen], k...)
+		s.add(h.row(key, v))
 		return nil
 	})
-	c.want(2, s == at.sum, "the rows give digest %s, the running one is %s", s.digest(), at.sum.digest())
-	return err
+	return s, err
 }
 
 // account is what the rows of one account add up to.

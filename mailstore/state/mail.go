@@ -38,6 +38,10 @@ const (
 	maxHotMailboxes = 32768
 )
 
+// maxFresh bounds how many bodies are remembered as dead at an index that is
+// not known to be durable.
+const maxFresh = 500_000
+
 // Mail is the machine of one mail group. It implements cluster.Machine.
 type Mail struct {
 	machine
@@ -167,6 +171,15 @@ func (m *Mail) committed() {
 	}
 	if len(m.boxes) > maxHotMailboxes {
 		clear(m.boxes)
+	}
+	m.deadMu.Lock()
+	full := len(m.fresh) > maxFresh
+	m.deadMu.Unlock()
+	if full {
+		// Nobody syncs: do it here, so that the list of the dead ends.
+		if _, _, err := m.Sync(); err != nil {
+			m.db.fail(err)
+		}
 	}
 	dead, events := m.dead, m.events
 	m.dead, m.events = nil, nil
