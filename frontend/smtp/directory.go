@@ -15,11 +15,28 @@ import (
 // domain is served here at all, which only chooses the words of a refusal; nil
 // for unknown.
 func NewDirectory(door *lookup.Door, served func(ctx context.Context, domain string) (bool, error)) Directory {
-	return &doorDirectory{door: door, served: served}
+	return &doorDirectory{door: quotaDoor{door}, served: served}
+}
+
+// reader is the read door, as far as it is needed here.
+type reader interface {
+	Route(ctx context.Context, local, domain string) (lookup.Target, error)
+	Owns(ctx context.Context, a mailstore.AccountID, address string) (bool, error)
+	Quota(ctx context.Context, a mailstore.AccountID) (lookup.Quota, error)
+}
+
+type quotaDoor struct{ *lookup.Door }
+
+func (d quotaDoor) Quota(ctx context.Context, id mailstore.AccountID) (lookup.Quota, error) {
+	a, err := d.Open(ctx, id)
+	if err != nil {
+		return lookup.Quota{}, err
+	}
+	return a.Quota()
 }
 
 type doorDirectory struct {
-	door   *lookup.Door
+	door   reader
 	served func(ctx context.Context, domain string) (bool, error)
 }
 
@@ -52,11 +69,7 @@ func (d *doorDirectory) Route(ctx context.Context, local, domain string, size in
 
 // room refuses for quota: here and nowhere later (H14).
 func (d *doorDirectory) room(ctx context.Context, id mailstore.AccountID, size int64) error {
-	a, err := d.door.Open(ctx, id)
-	if err != nil {
-		return err
-	}
-	q, err := a.Quota()
+	q, err := d.door.Quota(ctx, id)
 	if err != nil {
 		return err
 	}

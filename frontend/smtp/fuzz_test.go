@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -31,9 +32,73 @@ func (p *pipeListener) Accept() (net.Conn, error) {
 func (p *pipeListener) Close() error   { close(p.done); return nil }
 func (p *pipeListener) Addr() net.Addr { return &net.UnixAddr{} }
 
-// FuzzSession sends any bytes in any pieces. Whatever they are: the server
-// answers in lines with codes, stores only messages of senders that a command
-// named, and none whose text holds the mark that only data has.
+// FuzzData sends any bytes as a message, by DATA and by BDAT. They are stored
+// as they were, and nothing of them is answered as a command.
+func FuzzData(f *testing.F) {
+	for _, s := range []string{"", ".", "..", "A: b\r\n\r\nx", "\r\n.\r\nMAIL FROM:<evil@x>", "\n.\nQUIT", "x\r.\rQUIT", "\r\r\n.\rQ", "\r\n.\n", "\r"} {
+		f.Add([]byte(s), uint16(1))
+		f.Add([]byte(s), uint16(9000))
+	}
+	w := &world{}
+	s, _ := start(f, w, LMTP, func(c *Config) { c.MaxMessage = 1 << 20 })
+	ln := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+	go s.Serve(ln) //nolint:errcheck // ends with the server
+	f.Fuzz(func(t *testing.T, body []byte, piece uint16) {
+		if low := bytes.ToLower(body); bytes.Contains(low, []byte("received")) || bytes.Contains(low, []byte("return-path")) ||
+			bytes.IndexByte(body, 0) >= 0 || len(body) > 100000 {
+			t.Skip("is refused or edited")
+		}
+		ours, theirs := net.Pipe()
+		ln.conns <- theirs
+		if err := ours.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		before := len(w.got())
+		var in bytes.Buffer
+		const tx = "MAIL FROM:<good@x>\r\nRCPT TO:<anna@here.example>\r\n"
+		data := append(bytes.Clone(body), "\r\n"...)
+		in.WriteString("LHLO x\r\n" + tx + "DATA\r\n")
+		if data[0] == '.' {
+			in.WriteByte('.')
+		}
+		in.Write(bytes.ReplaceAll(data, []byte("\r\n."), []byte("\r\n..")))
+		in.WriteString(".\r\n" + tx)
+		half := len(body) / 2
+		fmt.Fprintf(&in, "BDAT %d\r\n%sBDAT %d LAST\r\n%sQUIT\r\n", half, body[:half], len(body)-half, body[half:])
+		go func() {
+			for b := in.Bytes(); len(b) > 0; {
+				n := min(int(piece)+1, len(b))
+				if _, err := ours.Write(b[:n]); err != nil {
+					return
+				}
+				b = b[n:]
+			}
+		}()
+		out, err := io.ReadAll(ours)
+		if err != nil {
+			t.Fatalf("%v after %q", err, out)
+		}
+		var codes []string
+		for _, line := range strings.Split(strings.TrimSpace(string(out)), "\r\n") {
+			if line[3] == ' ' {
+				codes = append(codes, line[:3])
+			}
+		}
+		if got := strings.Join(codes, " "); got != "220 250 250 250 354 250 250 250 250 250 221" {
+			t.Fatalf("answers %s\n%s", got, out)
+		}
+		mails := w.got()[before:]
+		if len(mails) != 2 || !strings.HasSuffix(mails[0].raw, "+0100\r\n"+string(data)) || !strings.HasSuffix(mails[1].raw, "+0100\r\n"+string(body)) {
+			t.Fatalf("stored %+v", mails)
+		}
+		w.mu.Lock()
+		w.mails = nil
+		w.mu.Unlock()
+	})
+}
+
+// FuzzSession sends any bytes in any pieces. Whatever they are, the server
+// answers in lines with codes and does not hang.
 func FuzzSession(f *testing.F) {
 	const hello = "EHLO x\r\n"
 	const tx = "MAIL FROM:<good@x>\r\nRCPT TO:<anna@here.example>\r\n"

@@ -95,11 +95,21 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// engineLog takes in what the engine logs: panics.
+// engineLog takes in what the engine logs, which is panics: the stack, and no
+// address.
 type engineLog struct{ log *slog.Logger }
 
-func (e engineLog) Printf(format string, v ...any) { e.log.Error("smtp: engine", "event", format) }
-func (e engineLog) Println(v ...any)               { e.log.Error("smtp: engine") }
+func (e engineLog) Printf(format string, v ...any) {
+	stack := ""
+	for _, a := range v {
+		if b, ok := a.([]byte); ok {
+			stack = string(b)
+		}
+	}
+	e.log.Error("smtp: engine", "event", format, "stack", stack)
+}
+
+func (e engineLog) Println(...any) { e.log.Error("smtp: engine") }
 
 // viewListener hands views to the engine.
 type viewListener struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -641,4 +642,41 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%+v was accepted", c)
 		}
 	}
+}
+
+func TestLMTPSocket(t *testing.T) {
+	w := &world{}
+	s, _ := start(t, w, LMTP, func(c *Config) { c.MaxConnsPerIP = 1 })
+	path := filepath.Join(t.TempDir(), "lmtp")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	for range 2 { // local programs are not limited by address
+		nc, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &client{t: t}
+		c.use(nc)
+		defer nc.Close()
+		c.talk("S: 220\nC: LHLO x\nS: 250\nC: MAIL FROM:<a@b>\nS: 250\nC: RCPT TO:<anna@here.example>\nS: 250\nC: DATA\nS: 354\nC: A: b\\n\\n.\nS: 250")
+	}
+	if raw := w.got()[0].raw; !strings.HasPrefix(raw, "Received: from x (local)\r\n\tby mx.here.example with LMTP id ") {
+		t.Errorf("trace %q", raw)
+	}
+}
+
+// TestPanic: a failure inside costs one connection, and runs nothing of the
+// message as commands.
+func TestPanic(t *testing.T) {
+	w := &world{store: func([]commit.Recipient) []error { panic("odd") }}
+	_, addr := start(t, w, MX, nil)
+	c := dial(t, addr)
+	c.talk("S: 220\nC: EHLO x\nS: 250\nC: MAIL FROM:<a@b>\nS: 250\nC: RCPT TO:<anna@here.example>\nS: 250\nC: DATA\nS: 354\nC: A: b\\n\\n.\nS: 421")
+	c.want("EOF")
+	c = dial(t, addr)
+	c.talk("S: 220\nC: QUIT\nS: 221")
 }

@@ -105,14 +105,19 @@ func (s *session) editHeader(t *intake, head *bytes.Buffer) (int, *gosmtp.SMTPEr
 		}
 		at += n
 	}
-	// What stands before a cut is moved over it, so that the body stays.
+	// What stands before the cuts moves up over them, so that the body stays
+	// where it is.
 	start := 0
 	for i := len(cut) - 1; i >= 0; i-- {
-		c := cut[i]
-		// Everything from start to the cut moves up by its length, and with it
-		// the cuts before, whose offsets are still counted without this move.
-		copy(raw[start+c.Len:], raw[start:c.Off+start])
-		start += c.Len
+		if i == len(cut)-1 {
+			start = cut[i].End()
+		}
+		from := 0
+		if i > 0 {
+			from = cut[i-1].End()
+		}
+		start -= cut[i].Off - from
+		copy(raw[start:], raw[from:cut[i].Off])
 	}
 	if s.srv.cfg.Role == Submission {
 		// RFC 6409 section 8.
