@@ -19,7 +19,7 @@ import (
 // more than once, and the states are equal; no read index ever missed an
 // answered append. GROUPTEST_CHAOS gives the seconds, GROUPTEST_SEED the seed.
 func TestChaos(t *testing.T) {
-	length := 4 * time.Second
+	length := 2 * time.Second
 	if s, err := strconv.Atoi(os.Getenv("GROUPTEST_CHAOS")); err == nil {
 		length = time.Duration(s) * time.Second
 	}
@@ -135,7 +135,7 @@ func TestChaos(t *testing.T) {
 	end := time.Now().Add(length)
 	for time.Now().Before(end) && !t.Failed() {
 		n := w.nodes[r.IntN(3)]
-		switch r.IntN(5) {
+		switch r.IntN(6) {
 		case 0, 1:
 			mu.Lock()
 			n.kill()
@@ -158,6 +158,26 @@ func TestChaos(t *testing.T) {
 				t.Errorf("trim: %v", err)
 			}
 			mu.RUnlock()
+		case 5: // so long that it needs an install
+			mu.Lock()
+			n.kill()
+			mu.Unlock()
+			o := w.nodes[(n.i+1)%3]
+			have := o.g.appliedIndex()
+			until := time.Now().Add(2 * time.Second)
+			for o.g.appliedIndex() < have+3*minTrailing && time.Now().Before(until) {
+				wait(t, 10*time.Millisecond)
+			}
+			for _, o := range w.nodes {
+				if o != n {
+					if err := o.g.Trim(); err != nil {
+						t.Errorf("trim: %v", err)
+					}
+				}
+			}
+			mu.Lock()
+			n.open(false, false)
+			mu.Unlock()
 		}
 		wait(t, time.Duration(100+r.IntN(200))*time.Millisecond)
 	}

@@ -14,7 +14,7 @@ func TestFailover(t *testing.T) {
 	tune.Heartbeat, tune.Commit = 0, 0 // the real ones
 	w := newWorld(t, 3, tune)
 	w.start()
-	rounds := 5
+	rounds := 3
 	var took []time.Duration
 	for i := range rounds {
 		l := w.leader()

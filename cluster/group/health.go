@@ -70,6 +70,32 @@ func (h *health) roomy(g *Group) bool {
 	return full <= (voters-1)/2
 }
 
+// clockAgreed returns nil if a majority of the voters, this one included, have
+// reported since then a clock near this node's. It is asked before an epoch,
+// whose stamp starts from this node's clock: silence is not agreement.
+func (h *health) clockAgreed(g *Group, since time.Time) error {
+	r := g.raft.Load()
+	if r == nil {
+		return errNotLeader
+	}
+	voters, near := 0, 0
+	for _, s := range r.GetConfiguration().Configuration().Servers {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		if s.ID == g.self {
+			near++
+		} else if p, ok := h.get(nodeOf(s.ID)); ok && !p.at.Before(since) && p.offset.Abs() <= g.o.Tuning.ClockSlack {
+			near++
+		}
+	}
+	if near < voters/2+1 {
+		return cluster.ErrClock
+	}
+	return nil
+}
+
 // clockOK returns ErrClock if a majority of the voters has clocks too far from
 // this node's (rule R13).
 func (h *health) clockOK(g *Group) error {

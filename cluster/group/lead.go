@@ -53,11 +53,18 @@ func (g *Group) takeOver(r *raft.Raft) {
 func (g *Group) epoch(r *raft.Raft, term uint64) error {
 	ctx, cancel := context.WithTimeout(g.ctx, g.o.Tuning.CallWait)
 	defer cancel()
+	start := time.Now()
 	if err := g.confirm(ctx, r, term); err != nil {
 		return fmt.Errorf("epoch: %w", err)
 	}
-	if err := g.health.clockOK(g); err != nil {
-		return err
+	if g.health.clockAgreed(g, start) != nil {
+		// The majority that confirmed may not be the one that agrees.
+		lctx, cancel := context.WithTimeout(ctx, g.o.Tuning.CallWait/2)
+		g.look(lctx)
+		cancel()
+		if err := g.health.clockAgreed(g, start); err != nil {
+			return err
+		}
 	}
 	g.clock.begin(g.o.Machine.Time())
 	buf := appendEntry(nil, &cluster.Entry{Kind: cluster.KindEpoch})

@@ -110,6 +110,9 @@ func (g *Group) Trim() error {
 			return err
 		}
 	}
+	if err := g.truncate(rc.TrailingLogs); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	due := time.Since(g.lastCut) > g.o.Tuning.CompactEvery
 	if due {
@@ -118,6 +121,21 @@ func (g *Group) Trim() error {
 	g.mu.Unlock()
 	if due {
 		return g.store.Compact()
+	}
+	return nil
+}
+
+// truncate removes what the newest marker lets go. Raft does so when it makes
+// the marker, but not what a fetch held back then.
+func (g *Group) truncate(trailing uint64) error {
+	m, has := g.snaps.Newest()
+	first, _ := g.store.FirstIndex()
+	last, _ := g.store.LastIndex()
+	if !has || first == 0 || last <= trailing {
+		return nil
+	}
+	if to := min(m.Index, last-trailing); to >= first {
+		return g.store.DeleteRange(first, to)
 	}
 	return nil
 }

@@ -94,7 +94,8 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := s.Open(nil, PurposeEntry, 0, 1, 1, b)
-		if err == nil && sealing && !bytes.Equal(b, rec) {
+		// Each process of the fuzzer seals its own.
+		if err == nil && sealing && string(got) != "plain" {
 			t.Fatalf("%x opened to %x", b, got)
 		}
 	})

@@ -237,7 +237,17 @@ func (s *stream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn,
 	c := &conn{Conn: raw, n: s.x.n}
 	s.x.n.mu.Lock()
 	s.x.n.conns[c] = pair(s.x.id, id)
+	cut := s.x.n.cut[pair(s.x.id, id)] || s.x.n.cut[pair(id, s.x.id)]
 	s.x.n.mu.Unlock()
+	s.x.mu.Lock()
+	cut = cut || s.x.down
+	s.x.mu.Unlock()
+	y.mu.Lock()
+	cut = cut || y.down
+	y.mu.Unlock()
+	if cut { // meanwhile
+		return nil, errors.Join(errCut, c.Close())
+	}
 	return c, nil
 }
 
