@@ -74,12 +74,14 @@ func Open(fs vfs.FS, dir string, opts Options) (*DB, error) {
 		FormatMajorVersion:    pebbleFormat,
 		MemTableSize:          uint64(opts.MemTableBytes),
 		L0CompactionThreshold: 4,
-		L0StopWritesThreshold: 40,
-		LBaseMaxBytes:         64 << 20,
-		MaxOpenFiles:          2000,
-		BytesPerSync:          1 << 20,
-		WALBytesPerSync:       0,
-		Logger:                pebbleLog{db},
+		// Applies come in bursts; a second memtable more rides over a flush.
+		MemTableStopWritesThreshold: 4,
+		L0StopWritesThreshold:       40,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                2000,
+		BytesPerSync:                1 << 20,
+		WALBytesPerSync:             0,
+		Logger:                      pebbleLog{db},
 		EventListener: &pebble.EventListener{
 			BackgroundError: db.backgroundError,
 			DiskSlow: func(i pebble.DiskSlowInfo) {

@@ -74,6 +74,12 @@ func TestPowerLoss(t *testing.T) {
 			t.Fatalf("seed %d: at %d the digest is %s, was %s", seed, at, got, digests[at])
 		}
 		after.check()
+		// What a machine calls durable when it opens survives the next loss.
+		again := newRig(t, lost.CrashClone(vfs.CrashCloneCfg{}))
+		if i, _ := again.m.Applied(); i < after.m.Durable() || after.m.Durable() != at {
+			t.Fatalf("seed %d: opened at %d, called %d durable, %d was", seed, at, after.m.Durable(), i)
+		}
+		again.close()
 		after.apply(log...)
 		a, ai := after.m.Digest()
 		b, bi := r.m.Digest()
