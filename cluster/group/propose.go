@@ -246,13 +246,14 @@ func (g *Group) applyTo(r *raft.Raft, term uint64, buf []byte) (res cluster.Resu
 	return a.res, index, term, nil
 }
 
+// lastIndex is the last index this node holds, in the log or under its marker.
 func (g *Group) lastIndex() uint64 {
 	if r := g.raft.Load(); r != nil {
 		return r.LastIndex()
 	}
-	i, err := g.store.LastIndex()
-	if err != nil {
-		return 0
+	last, _ := g.store.LastIndex() // it has no way to fail
+	if b := g.base.Load(); b != nil {
+		last = max(last, b.index)
 	}
-	return i
+	return last
 }
