@@ -17,7 +17,7 @@ import (
 // value to UTF-8. Words that cannot be decoded stay as they are; bytes that
 // are not UTF-8 are taken for Windows-1252, the usual culprit.
 func DecodeWords(v []byte) []byte {
-	if bytes.Index(v, []byte("=?")) < 0 {
+	if !bytes.Contains(v, []byte("=?")) {
 		return toUTF8(v)
 	}
 	out := make([]byte, 0, len(v))

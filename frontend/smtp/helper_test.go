@@ -281,8 +281,6 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
-
 // discard stores nothing.
 type discard struct{ *world }
 

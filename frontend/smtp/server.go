@@ -189,7 +189,7 @@ func (s *Server) Serve(ln net.Listener) error {
 func (s *Server) accept(nc net.Conn) {
 	ip := ""
 	if t, ok := nc.RemoteAddr().(*net.TCPAddr); ok && s.cfg.Role != LMTP {
-		ip = t.IP.String()
+		ip = network(t.IP)
 	}
 	l := newLink(s, nc, ip)
 	s.mu.Lock()
@@ -227,6 +227,14 @@ func (s *Server) accept(nc net.Conn) {
 			l.close()
 		}
 	}()
+}
+
+// network is what one client has of the addresses: one of IPv4, a /64 of IPv6.
+func network(ip net.IP) string {
+	if ip.To4() == nil {
+		ip = ip.Mask(net.CIDRMask(64, 128))
+	}
+	return ip.String()
 }
 
 // reject says why, if it can be said at once.

@@ -149,6 +149,21 @@ func TestErrorsAreCounted(t *testing.T) {
 	c.talk("C: NOOP \x00\nS: 421 4.7.0\nS: EOF")
 }
 
+func TestHELO(t *testing.T) {
+	w := &world{}
+	_, addr := start(t, w, MX, nil)
+	c := dial(t, addr)
+	c.talk("S: 220\nC: HELO (old);\"\nS: 250 \nC: MAIL FROM:<a@b>\nS: 250\nC: RCPT TO:<anna@here.example>\nS: 250\nC: DATA\nS: 354\nC: A: b\\n\\n.\nS: 250")
+	if raw := w.got()[0].raw; !strings.HasPrefix(raw, "Received: from old ([127.0.0.1])\r\n\tby mx.here.example with SMTP id ") {
+		t.Errorf("trace %q", raw)
+	}
+	for in, want := range map[string]string{"10.1.2.3": "10.1.2.3", "2001:db8::1:2:3:4": "2001:db8::", "::ffff:10.1.2.3": "10.1.2.3"} {
+		if got := network(net.ParseIP(in)); got != want {
+			t.Errorf("%s: %s", in, got)
+		}
+	}
+}
+
 func TestTooManyRecipients(t *testing.T) {
 	_, addr := start(t, &world{}, MX, func(c *Config) { c.MaxRecipients = 2 })
 	c := dial(t, addr)

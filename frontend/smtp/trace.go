@@ -134,18 +134,22 @@ func (s *session) editHeader(t *intake, head *bytes.Buffer) (int, *gosmtp.SMTPEr
 // received writes the trace field of RFC 5321 section 4.4. The recipient is in
 // it only if it is the only one: the others are none of their business.
 func (s *session) received(b *bytes.Buffer, tx *transaction, id string) {
+	// The words of RFC 3848 and RFC 6531 section 4.3.
 	with := "ESMTP"
 	if s.srv.cfg.Role == LMTP {
 		with = "LMTP"
 	}
 	if tx.utf8 {
-		with = "UTF8" + strings.TrimPrefix(with, "E") // RFC 6531 section 4.3
+		with = "UTF8" + strings.TrimPrefix(with, "E")
 	}
 	if s.link.secure() {
 		with += "S"
 	}
 	if s.user != nil {
-		with += "A" // RFC 3848
+		with += "A"
+	}
+	if s.link.plain {
+		with = "SMTP"
 	}
 	fmt.Fprintf(b, "Received: from %s (%s)\r\n\tby %s with %s id %s", traceName(s.conn.Hostname()), traceAddr(s.link.remote), s.srv.cfg.Hostname, with, id)
 	if len(tx.to) == 1 && len(tx.to[0].address) < 300 {
