@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -54,6 +55,8 @@ type machine struct {
 	clock    clockRow
 	clockSum sum
 	head     uint64 // time of the oldest remembered operation; 0: not known
+
+	stats counters
 
 	mu      sync.Mutex // guards what follows; never held while waiting
 	at      appliedRow
@@ -191,6 +194,30 @@ func (m *machine) Close() error {
 	return nil
 }
 
+// Stats counts what a machine did since it was opened.
+type Stats struct {
+	Batches  uint64 // calls of Apply that advanced the applied index
+	Entries  uint64 // entries executed, of any kind
+	Skipped  uint64 // entries at or below the applied index
+	Commands uint64 // commands executed
+	Refused  uint64 // of these, answered with a code other than OK
+	Repeated uint64 // commands answered from the memory of operations
+	Expired  uint64 // commands too old to be executed
+}
+
+type counters struct {
+	batches, entries, skipped, commands, refused, repeated, expired atomic.Uint64
+}
+
+// Stats returns the counters. They are read one by one.
+func (m *machine) Stats() Stats {
+	s := &m.stats
+	return Stats{
+		Batches: s.batches.Load(), Entries: s.entries.Load(), Skipped: s.skipped.Load(), Commands: s.commands.Load(),
+		Refused: s.refused.Load(), Repeated: s.repeated.Load(), Expired: s.expired.Load(),
+	}
+}
+
 // Apply implements cluster.Machine.
 func (m *machine) Apply(entries []cluster.Entry) ([]cluster.Result, error) {
 	m.mu.Lock()
@@ -227,6 +254,9 @@ func (m *machine) Apply(entries []cluster.Entry) ([]cluster.Result, error) {
 	m.mu.Lock()
 	m.at, m.time, m.level = at, m.clock.time, m.clock.level
 	m.mu.Unlock()
+	if at.index > before {
+		m.stats.batches.Add(1)
+	}
 	m.exec.committed()
 	return results, nil
 }
@@ -243,10 +273,12 @@ func (m *machine) run(t *tx, at *appliedRow, entries []cluster.Entry) ([]cluster
 		e := &entries[i]
 		if e.Index <= at.index {
 			results[i].Skipped = true
+			m.stats.skipped.Add(1)
 			continue
 		}
 		m.clock.time = max(m.clock.time, e.Time)
 		at.index, at.term = e.Index, e.Term
+		m.stats.entries.Add(1)
 		switch e.Kind {
 		case cluster.KindCommand:
 			v, err := m.command(t, e)
@@ -294,9 +326,11 @@ func (m *machine) command(t *tx, e *cluster.Entry) ([]byte, error) {
 			return err
 		})
 		if err != nil || found {
+			m.stats.repeated.Add(1)
 			return old, err
 		}
 		if m.expired(e.First) {
+			m.stats.expired.Add(1)
 			return command.EncodeResult(&pb.Result{Code: pb.Code_EXPIRED})
 		}
 	}
@@ -309,6 +343,10 @@ func (m *machine) command(t *tx, e *cluster.Entry) ([]byte, error) {
 		return nil, err
 	}
 	m.clock.commands++
+	m.stats.commands.Add(1)
+	if res.Code != pb.Code_OK {
+		m.stats.refused.Add(1)
+	}
 	if named {
 		if err := m.remember(t, e, v); err != nil {
 			return nil, err

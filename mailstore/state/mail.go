@@ -52,7 +52,8 @@ type Mail struct {
 	OnEvents func([]mailstore.Event)
 	// OnDead is told of bodies whose last reference of this group went, after
 	// readers can see it. They may be freed only once that is durable, see
-	// BodyReferenced. Set it before the first Apply.
+	// BodyReferenced, which also tells when one was taken up again. Set it
+	// before the first Apply.
 	OnDead func(cluster.GroupID, []mailstore.BodyID)
 
 	accounts map[mailstore.AccountID]*hotAccount

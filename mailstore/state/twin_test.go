@@ -374,7 +374,7 @@ func (t *twin) append(o *pb.Append) string {
 	seen := map[string]bool{}
 	for _, p := range o.Messages {
 		size += uint64(p.Content.Size)
-		if id := string(p.Content.Id); a.contents[id] != nil || seen[id] {
+		if a.contents[string(p.Content.Id)] != nil || seen[string(p.Content.Id)] {
 			return "INVALID"
 		}
 		seen[string(p.Content.Id)] = true
