@@ -84,25 +84,10 @@ func Open(o Options) (_ *Group, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	g := &Group{
-		o: o, self: raft.ServerID(ServerName(o.Node, o.Incarnation)),
-		changed: make(chan struct{}),
-		room:    semaphore.NewWeighted(o.Tuning.ProposeBytes),
-		slots:   semaphore.NewWeighted(o.Tuning.ProposeCount),
-	}
-	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.fsm = &fsm{g: g}
-	g.inflight.ops = make(map[cluster.OpID]*op)
-	g.health.peers = make(map[cluster.NodeID]*peerReport)
-	g.clock.wall = o.Wall
-	g.readIdx.round = g.readRound
-	g.fwd.g = g
-
-	if g.store, err = logstore.Open(logstore.Options{
-		Dir: o.Dir, Node: o.Node, Group: o.Group, Keys: o.Keys, Create: o.Create,
-		OnError: g.fatal, Fault: o.LogFault, NoSync: o.NoSync,
-	}); err != nil {
-		return nil, fmt.Errorf("group %s: %w", o.Group, err)
+	g := newGroup(o)
+	if err := g.openDisk(); err != nil {
+		g.cancel()
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -110,18 +95,6 @@ func Open(o Options) (_ *Group, err error) {
 			err = errors.Join(err, g.store.Close())
 		}
 	}()
-	if g.snaps, err = snapshot.Open(snapshot.Options{
-		FS: o.FS, Dir: filepath.Join(o.Dir, "markers"), Node: o.Node, Group: o.Group,
-		Sealer: g.store.Sealer(), Durable: o.Machine.Durable,
-	}); err != nil {
-		return nil, fmt.Errorf("group %s: %w", o.Group, err)
-	}
-	if err = g.recoverInstall(); err != nil {
-		return nil, err
-	}
-	if err = g.checkDisk(); err != nil {
-		return nil, err
-	}
 	g.source = snapshot.NewSource(snapshot.SourceOptions{
 		View: o.Machine.View, Term: g.term, Configuration: g.confs.at, Hold: g.holdLog,
 		Idle: o.Tuning.SessionIdle, Linger: o.Tuning.SessionLinger,
@@ -151,6 +124,48 @@ func Open(o Options) (_ *Group, err error) {
 	g.spawn(g.watchDisk)
 	g.spawn(g.upkeep)
 	return g, nil
+}
+
+func newGroup(o Options) *Group {
+	g := &Group{
+		o: o, self: raft.ServerID(ServerName(o.Node, o.Incarnation)),
+		changed: make(chan struct{}),
+		room:    semaphore.NewWeighted(o.Tuning.ProposeBytes),
+		slots:   semaphore.NewWeighted(o.Tuning.ProposeCount),
+	}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.fsm = &fsm{g: g}
+	g.inflight.ops = make(map[cluster.OpID]*op)
+	g.health.peers = make(map[cluster.NodeID]*peerReport)
+	g.clock.wall = o.Wall
+	g.readIdx.round = g.readRound
+	g.fwd.g = g
+	return g
+}
+
+// openDisk opens log and markers, ends an install that was interrupted, and
+// checks that they and the state fit.
+func (g *Group) openDisk() (err error) {
+	o := &g.o
+	if g.store, err = logstore.Open(logstore.Options{
+		Dir: o.Dir, Node: o.Node, Group: o.Group, Keys: o.Keys, Create: o.Create,
+		OnError: g.fatal, Fault: o.LogFault, NoSync: o.NoSync,
+	}); err != nil {
+		return fmt.Errorf("group %s: %w", o.Group, err)
+	}
+	if g.snaps, err = snapshot.Open(snapshot.Options{
+		FS: o.FS, Dir: filepath.Join(o.Dir, "markers"), Node: o.Node, Group: o.Group,
+		Sealer: g.store.Sealer(), Durable: o.Machine.Durable,
+	}); err == nil {
+		err = g.recoverInstall()
+	}
+	if err == nil {
+		err = g.checkDisk()
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("group %s: %w", o.Group, err), g.store.Close())
+	}
+	return nil
 }
 
 func (g *Group) spawn(f func()) {

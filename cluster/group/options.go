@@ -37,7 +37,8 @@ type Options struct {
 	Keys    logstore.Keys
 	Log     *slog.Logger
 	// Fatal is told the one failure after which this node must not go on: the
-	// process is to exit. The group answers nothing any more after it.
+	// process is to exit. The group answers nothing any more after it. It must
+	// not call back into the group.
 	Fatal func(error)
 	// Alarm, if set, is told what an operator should know. It must not block.
 	Alarm func(Alarm)
@@ -134,10 +135,18 @@ func (t *Tuning) fill() {
 }
 
 func (o *Options) check() error {
+	if o.Stream == nil || o.Router == nil || o.Fatal == nil {
+		return fmt.Errorf("group %s: incomplete options", o.Group)
+	}
+	return o.checkLocal()
+}
+
+// checkLocal is for what needs no network.
+func (o *Options) checkLocal() error {
 	switch {
 	case o.Node.IsZero():
 		return fmt.Errorf("group %s: no node id", o.Group)
-	case o.Machine == nil || o.Gate == nil || o.Stream == nil || o.Router == nil || o.Keys == nil || o.Fatal == nil:
+	case o.Machine == nil || o.Gate == nil || o.Keys == nil:
 		return fmt.Errorf("group %s: incomplete options", o.Group)
 	case o.Bootstrap && !o.Create:
 		return fmt.Errorf("group %s: bootstrap of a group that is not new", o.Group)
