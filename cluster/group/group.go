@@ -69,7 +69,6 @@ type Group struct {
 	changed chan struct{} // closed and replaced when the leader may have changed
 	failed  error
 	closing bool
-	lastCut time.Time
 }
 
 type counters struct {
@@ -305,6 +304,7 @@ func (g *Group) stopRaft() error {
 	g.trans.s.cut(false)
 	err := f.Error()
 	close(g.done)
+	g.inflight.abort()
 	g.announce()
 	return err
 }

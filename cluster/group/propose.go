@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -118,10 +119,35 @@ type inflight struct {
 }
 
 type op struct {
+	once sync.Once
 	done chan struct{}
 	out  cluster.Outcome
 	term uint64
 	err  error
+}
+
+// finish ends an operation; only the first end counts.
+func (f *inflight) finish(id cluster.OpID, o *op, out cluster.Outcome, term uint64, err error) {
+	o.once.Do(func() {
+		f.mu.Lock()
+		if f.ops[id] == o {
+			delete(f.ops, id)
+		}
+		f.mu.Unlock()
+		o.out, o.term, o.err = out, term, err
+		close(o.done)
+	})
+}
+
+// abort ends what a stopped raft instance will never answer: it drops what is
+// still in its queue.
+func (f *inflight) abort() {
+	f.mu.Lock()
+	ops := maps.Clone(f.ops)
+	f.mu.Unlock()
+	for id, o := range ops {
+		f.finish(id, o, cluster.Outcome{}, 0, errUnknown)
+	}
 }
 
 func (o *op) wait(ctx context.Context) (cluster.Outcome, error) {
@@ -152,12 +178,10 @@ func (g *Group) begin(ctx context.Context, from cluster.NodeID, p cluster.Propos
 	if d, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(d))
 	}
+	id := p.Op
 	go func() {
-		o.out, o.term, o.err = g.run(limit, from, buf, bodies)
-		g.inflight.mu.Lock()
-		delete(g.inflight.ops, p.Op)
-		g.inflight.mu.Unlock()
-		close(o.done)
+		out, term, err := g.run(limit, from, buf, bodies)
+		g.inflight.finish(id, o, out, term, err)
 	}()
 	return o
 }

@@ -281,7 +281,7 @@ func (t *transport) serveInstall(rpc raft.RPC, req *raft.InstallSnapshotRequest)
 	ticket, err := readTicket(rpc.Reader, req)
 	switch {
 	case err != nil:
-	case ticket.Group != t.g.o.Group || ticket.Index != req.LastLogIndex:
+	case ticket.Group != t.g.o.Group || ticket.Index != req.LastLogIndex || ticket.Source == t.g.o.Node:
 		err = fmt.Errorf("group: ticket for group %s at %d", ticket.Group, ticket.Index)
 	case req.Term < term:
 		// An old leader: the term tells it.

@@ -113,13 +113,7 @@ func (g *Group) Trim() error {
 	if err := g.truncate(rc.TrailingLogs); err != nil {
 		return err
 	}
-	g.mu.Lock()
-	due := time.Since(g.lastCut) > g.o.Tuning.CompactEvery
-	if due {
-		g.lastCut = time.Now()
-	}
-	g.mu.Unlock()
-	if due {
+	if time.Since(g.store.Made()) > g.o.Tuning.CompactEvery {
 		return g.store.Compact()
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -30,7 +31,7 @@ func (s *Store) Compact() (err error) {
 	if err := s.db.Close(); err != nil {
 		return s.fail(fmt.Errorf("logstore: compact: %w", err))
 	}
-	copyErr := s.copyTo(s.path + compactSuffix)
+	made, copyErr := s.copyTo(s.path + compactSuffix)
 	if copyErr == nil {
 		copyErr = os.Rename(s.path+compactSuffix, s.path)
 	}
@@ -39,6 +40,9 @@ func (s *Store) Compact() (err error) {
 			// The rename may come undone: which file is the log is not known.
 			return s.fail(err)
 		}
+		s.mu.Lock()
+		s.made = made
+		s.mu.Unlock()
 	} else {
 		copyErr = fmt.Errorf("logstore: compact: %w", copyErr)
 		if err := os.Remove(s.path + compactSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -51,25 +55,32 @@ func (s *Store) Compact() (err error) {
 	return copyErr
 }
 
-func (s *Store) copyTo(path string) (err error) {
+func (s *Store) copyTo(path string) (made time.Time, err error) {
+	made, stamp, err := s.newStamp()
+	if err != nil {
+		return made, err
+	}
 	ro := s.boltOptions()
 	ro.ReadOnly, ro.InitialMmapSize = true, 0
 	src, err := bbolt.Open(s.path, 0, ro)
 	if err != nil {
-		return err
+		return made, err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	wo := s.boltOptions()
 	wo.NoSync, wo.InitialMmapSize = true, 0
 	dst, err := bbolt.Open(path, 0o600, wo)
 	if err != nil {
-		return err
+		return made, err
 	}
-	if err := bbolt.Compact(dst, src, compactTx); err != nil {
-		return errors.Join(err, dst.Close())
+	err = bbolt.Compact(dst, src, compactTx)
+	if err == nil {
+		err = dst.Update(func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte("conf")).Put([]byte(recordStamp), stamp)
+		})
 	}
-	if err := dst.Sync(); err != nil {
-		return errors.Join(err, dst.Close())
+	if err == nil {
+		err = dst.Sync()
 	}
-	return dst.Close()
+	return made, errors.Join(err, dst.Close())
 }

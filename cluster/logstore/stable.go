@@ -190,17 +190,33 @@ func (s *Store) RaiseTerm(term uint64) error {
 	return s.writeVote(v)
 }
 
-func (s *Store) writeStamp() error {
+// newStamp says that this file was made now.
+func (s *Store) newStamp() (time.Time, []byte, error) {
+	now := time.UnixMilli(time.Now().UnixMilli())
 	plain := []byte{stampVersion}
-	plain = binary.BigEndian.AppendUint64(plain, uint64(time.Now().UnixMilli()))
+	plain = binary.BigEndian.AppendUint64(plain, uint64(now.UnixMilli()))
 	rec, err := s.sealer.Seal(nil, PurposeStamp, 0, 0, 0, plain)
+	return now, rec, err
+}
+
+func (s *Store) writeStamp() error {
+	now, rec, err := s.newStamp()
 	if err != nil {
 		return err
 	}
 	if err := s.db.Set([]byte(recordStamp), rec); err != nil {
 		return fmt.Errorf("logstore: stamp: %w", err)
 	}
+	s.made = now
 	return nil
+}
+
+// Made returns when the file was made: at the creation of the member, or by the
+// last Compact.
+func (s *Store) Made() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made
 }
 
 // readStamp proves that the file is this node's and this group's and that its
@@ -220,5 +236,6 @@ func (s *Store) readStamp() error {
 	if len(plain) != 9 || plain[0] != stampVersion {
 		return fmt.Errorf("%w: stamp", ErrDamaged)
 	}
+	s.made = time.UnixMilli(int64(binary.BigEndian.Uint64(plain[1:])))
 	return nil
 }

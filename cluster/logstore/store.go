@@ -83,6 +83,7 @@ type Store struct {
 	vote        vote
 	staged      uint64 // a vote term waiting for its candidate
 	holds       map[*hold]struct{}
+	made        time.Time
 	failed      error
 
 	busySince atomic.Int64 // nanoseconds on the monotonic base, 0 when idle

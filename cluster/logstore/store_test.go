@@ -472,8 +472,14 @@ func TestCompactErases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	made := s.Made()
+	for !time.Now().After(made.Add(2 * time.Millisecond)) {
+	}
 	if err := s.Compact(); err != nil {
 		t.Fatal(err)
+	}
+	if !s.Made().After(made) {
+		t.Fatal("the new file has the old one's time")
 	}
 	after, err := s.Size()
 	if err != nil {
