@@ -20,6 +20,8 @@ import (
 	"altmail.se/altmail/cmd/altmail/config"
 	"altmail.se/altmail/crypto/keyring"
 	"altmail.se/altmail/frontend/admin"
+	"altmail.se/altmail/frontend/imap"
+	"altmail.se/altmail/frontend/smtp"
 )
 
 // serveCmd runs a node until SIGTERM, SIGINT, or something it must not go on
@@ -127,7 +129,11 @@ func (n *nodeProc) listen(services []service) error {
 	for i, s := range services {
 		l := opened[i]
 		n.bg.Go(func() {
-			if err := s.serve(l); err != nil && n.ctx.Err() == nil {
+			err := s.serve(l)
+			if errors.Is(err, smtp.ErrClosed) || errors.Is(err, imap.ErrClosed) {
+				return // drained
+			}
+			if err != nil && n.ctx.Err() == nil {
 				n.end(fmt.Errorf("%s on %s: %w", s.name, s.addr, err))
 			}
 		})

@@ -209,7 +209,7 @@ func (n *nodeProc) frontends() error {
 		implicit bool
 	}{{smtp.MX, false}, {smtp.Submission, false}, {smtp.Submission, true}, {smtp.LMTP, false}} {
 		c := smtp.Config{
-			Role: r.role, Implicit: r.implicit, Hostname: n.cfg.Host(), Directory: auth.NewRouter(n.lookup), Deliverer: n.commit,
+			Role: r.role, Implicit: r.implicit, Hostname: n.cfg.Host(), Directory: smtp.NewDirectory(n.lookup, n.lookup.HasDomain), Deliverer: n.commit,
 			Log: n.log, TLS: tlsConfig, Memory: memory, InsecureAuth: n.cfg.Limits.AllowPlaintext,
 			MaxMessage: int64(n.cfg.Limits.MessageSize), MaxRecipients: n.cfg.Limits.Recipients,
 			MaxConns: 20000, MaxConnsPerIP: n.cfg.Limits.ConnectionsPerIP,

@@ -32,7 +32,16 @@ func (d quotaDoor) Quota(ctx context.Context, id mailstore.AccountID) (lookup.Qu
 	if err != nil {
 		return lookup.Quota{}, err
 	}
-	return a.Quota()
+	q, err := a.Quota()
+	if errors.Is(err, mailstore.ErrNoAccount) {
+		// The account may be so new that its mail group has not heard of it
+		// on this node: no answer from here may be negative before it has (H8).
+		if err := a.Sync(ctx); err != nil {
+			return lookup.Quota{}, err
+		}
+		return a.Quota()
+	}
+	return q, err
 }
 
 type doorDirectory struct {

@@ -139,9 +139,10 @@ func (d *Door) Route(ctx context.Context, local, domain string) (Target, error) 
 		return Target{}, err
 	}
 	t, err := d.route(key)
-	if !errors.Is(err, mailstore.ErrNoAddress) {
+	if err == nil && (t.Status == Active || t.Status == Suspended) || err != nil && !errors.Is(err, mailstore.ErrNoAddress) {
 		return t, err
 	}
+	// That it is unknown or not open yet may be old news here.
 	if err := d.SyncDirectory(ctx); err != nil {
 		return Target{}, err
 	}
