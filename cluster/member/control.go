@@ -52,6 +52,16 @@ func (m *Manager) step(ctx context.Context) error {
 	if m.checkRemoved(ctx, nodes) {
 		return nil
 	}
+	known := nodes
+	if _, self := find(nodes, m.Self); !self {
+		// After a crash the state may be older than this node's joining, and
+		// one that is shut out never hears of the rest.
+		known = m.Local.Identity().Peers
+	}
+	if m.refused(ctx, known) {
+		m.leaveForGood()
+		return nil
+	}
 	for _, g := range groups {
 		if err := m.Host.EnsureGroup(g); err != nil {
 			return err
@@ -120,22 +130,67 @@ func (m *Manager) checkRemoved(ctx context.Context, nodes []Node) bool {
 	if _, self := find(nodes, m.Self); self || len(nodes) == 0 {
 		return false
 	}
-	if !m.confirmedGone(ctx, nodes) {
-		return false
+	if m.confirmedGone(ctx, nodes) {
+		m.leaveForGood()
 	}
+	return true
+}
+
+// leaveForGood records that this node is no member any more and stops it.
+func (m *Manager) leaveForGood() {
 	m.mu.Lock()
 	again := m.removed
 	m.removed = true
 	m.mu.Unlock()
 	if again {
-		return true
+		return
 	}
 	if err := m.Local.Update(func(i *Identity) { i.Removed = true }); err != nil {
 		m.Log.Error("could not record that this node was removed", "err", err)
 	}
 	m.Log.Error("this node was removed from its cluster and stops")
 	m.Removed()
-	return true
+}
+
+// refusedTimes is how many times in a row, a tick apart, a node must find
+// itself shut out before it believes it: long enough for a member that is a
+// little behind to hear of a node that has just joined.
+const refusedTimes = 5
+
+// refused reports whether this node was taken off the roster while it was
+// away: its own directory still lists it, but it hears of no leader, and no
+// other member answers while a majority of all refuse its certificate.
+func (m *Manager) refused(ctx context.Context, nodes []Node) bool {
+	dir, ok := m.Host.Replica(cluster.Directory)
+	if !ok || len(nodes) < 2 {
+		return false
+	}
+	if _, ok := dir.Leader(); ok {
+		m.shutOut = 0
+		return false
+	}
+	refusing := 0
+	for _, n := range nodes {
+		if n.ID == m.Self {
+			continue
+		}
+		cctx, cancel := context.WithTimeout(ctx, time.Second)
+		err := m.call(cctx, n.ID, "report", nil, nil)
+		cancel()
+		if err == nil {
+			m.shutOut = 0
+			return false
+		}
+		if errors.Is(err, cluster.ErrNotMember) {
+			refusing++
+		}
+	}
+	if refusing < (len(nodes)-1)/2+1 {
+		m.shutOut = 0
+		return false
+	}
+	m.shutOut++
+	return m.shutOut >= refusedTimes
 }
 
 // confirmedGone asks the members whether they too do not list this node. A

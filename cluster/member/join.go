@@ -61,6 +61,7 @@ type joinGrant struct {
 	Cert    []byte            `json:"cert"`
 	CA      []byte            `json:"ca"`
 	Roots   map[uint32][]byte `json:"roots"`
+	Current uint32            `json:"current"` // root epoch to seal under
 	Index   []byte            `json:"index"`
 	Nodes   []Node            `json:"nodes"`
 	Groups  []cluster.GroupID `json:"groups"`
@@ -212,6 +213,9 @@ func accept(ring *keyring.Ring, g *joinGrant, p pending, name, address string) (
 		if err := ring.AddRoot(keyring.Epoch(e), [32]byte(g.Roots[e])); err != nil {
 			return Identity{}, err
 		}
+	}
+	if err := ring.UseRoot(keyring.Epoch(g.Current)); err != nil {
+		return Identity{}, err
 	}
 	if len(g.Index) != keyring.KeySize {
 		return Identity{}, errors.New("member: index key of a wrong size")
@@ -427,7 +431,7 @@ func (m *Manager) grant(ctx context.Context, req *joinRequest, exporter []byte) 
 		return nil, nil, err
 	}
 	g := joinGrant{
-		Cluster: m.Local.Identity().Cluster, Cert: cert, CA: ca.Cert().Raw, Roots: map[uint32][]byte{},
+		Cluster: m.Local.Identity().Cluster, Cert: cert, CA: ca.Cert().Raw, Roots: map[uint32][]byte{}, Current: uint32(m.Ring.CurrentRoot()),
 		Nodes: nodes, Groups: append([]cluster.GroupID{cluster.Directory}, groups...),
 	}
 	for e, k := range m.Ring.Roots() {

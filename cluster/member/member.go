@@ -141,6 +141,8 @@ type Manager struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 
+	shutOut int // ticks in a row; only run touches it
+
 	mu      sync.Mutex
 	ca      *authority // cached
 	gone    map[cluster.NodeID]bool

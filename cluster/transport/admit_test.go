@@ -30,7 +30,8 @@ func TestEviction(t *testing.T) {
 	a.Disconnect(b.id)
 	until(t, "connections are cut", func() bool { return a.Stats().Open == 0 && b.Stats().Open == 0 })
 	for range 50 {
-		if _, err := b.Call(ctx, a.id, cluster.MethodForward); !errors.Is(err, ErrNotSent) {
+		// It is told why: that is how it finds out that it was evicted.
+		if _, err := b.Call(ctx, a.id, cluster.MethodForward); !errors.Is(err, ErrNotSent) || !errors.Is(err, cluster.ErrNotMember) {
 			t.Fatalf("evicted node's call: %v", err)
 		}
 		if _, err := a.Call(ctx, b.id, cluster.MethodForward); !errors.Is(err, ErrNotSent) {

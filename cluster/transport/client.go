@@ -148,7 +148,7 @@ func (t *Transport) newClientConn(ctx context.Context, p *peer, ln lane) (*clien
 	}()
 	if err != nil {
 		t.drop(sc)
-		return nil, fmt.Errorf("transport: greeting of node %s: %w", p.id, err)
+		return nil, fmt.Errorf("transport: greeting of node %s: %w", p.id, refusal(err))
 	}
 	p.seen(t.cfg.Now())
 	if !t.spawn(func() { c.end(c.w.run()) }) || !t.spawn(c.read) || !t.spawn(c.keepAlive) {

@@ -103,6 +103,18 @@ func (t *Transport) admit(cs tls.ConnectionState) (cluster.NodeID, error) {
 	return id, nil
 }
 
+// refusal tells a peer's refusal of our certificate from other errors. TLS 1.3
+// ends the client's handshake before the server has judged its certificate
+// (RFC 8446 section 4.4.2.4), so the alert comes with the first read: a node
+// that was evicted learns in this way that it is no member any more.
+func refusal(err error) error {
+	var oe *net.OpError
+	if errors.As(err, &oe) && oe.Op == "remote error" && oe.Err.Error() == "tls: bad certificate" {
+		return fmt.Errorf("%w: %w", cluster.ErrNotMember, err)
+	}
+	return err
+}
+
 // peerID reads the id that admit has checked in the handshake.
 func peerID(cs tls.ConnectionState) (cluster.NodeID, error) {
 	if len(cs.PeerCertificates) == 0 {

@@ -30,16 +30,14 @@ var _ member.Roster = (*Roster)(nil)
 // settingCA is the name of the setting that holds the cluster's CA, sealed.
 const settingCA = "ca"
 
-// timeout is how long a caller without a deadline waits.
+// timeout is how long a change or a read index may take at most: without a
+// majority, waiting longer helps nobody.
 const timeout = 5 * time.Second
 
 // New returns a Roster over this node's directory.
 func New(g Groups, d *state.Directory) *Roster { return &Roster{g, d} }
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
 	return context.WithTimeout(ctx, timeout)
 }
 
