@@ -22,6 +22,10 @@ const answerTime = 12 * time.Second
 
 // Deliver sends one message by SMTP and tells how it ended.
 func Deliver(addr, to string, raw []byte) (Outcome, error) {
+	return deliverFrom(addr, "writer@example.org", to, raw)
+}
+
+func deliverFrom(addr, from, to string, raw []byte) (Outcome, error) {
 	conn, err := net.DialTimeout("tcp", addr, 2*time.Second)
 	if err != nil {
 		return Refused, err
@@ -29,7 +33,7 @@ func Deliver(addr, to string, raw []byte) (Outcome, error) {
 	c := smtp.NewClient(conn)
 	defer c.Close()
 	c.CommandTimeout, c.SubmissionTimeout = answerTime, answerTime
-	if err := c.Mail("writer@example.org", nil); err != nil {
+	if err := c.Mail(from, nil); err != nil {
 		return Refused, err
 	}
 	if err := c.Rcpt(to, nil); err != nil {

@@ -224,7 +224,7 @@ func (n *Node) reap(t *testing.T) {
 		t.Fatal("not started by this test")
 	}
 	if err := n.cmd.Wait(); err != nil {
-		t.Errorf("%s ended: %v", n.Name, err)
+		t.Errorf("%s ended: %v\n%s", n.Name, err, n.Log(40))
 	}
 	n.cmd, n.up = nil, false
 }

@@ -45,6 +45,14 @@ func secrets(t *testing.T, c *Cluster) []Needle {
 	}
 	needles := []Needle{subject, body, attached, box, keyword, local, sender, {"8-bit body", noise[1000:1040]},
 		{"password", []byte(c.Account.Password)}}
+	// Nothing a node writes is in clear, membership included.
+	for _, n := range c.Nodes {
+		addr, err := n.clusterAddr()
+		if err != nil {
+			t.Fatal(err)
+		}
+		needles = append(needles, Needle{"cluster address of " + n.Name, []byte(addr)})
+	}
 
 	addr := string(local.Bytes) + "@altmail.example"
 	if _, _, err := c.CLI(ctx, c.Nodes[0], "address", "add", c.Account.Address, addr); err != nil {
@@ -55,7 +63,7 @@ func secrets(t *testing.T, c *Cluster) []Needle {
 		sender.Bytes, addr, subject.Bytes, body.Bytes, strings.Repeat(string(body.Bytes)+" ", 50), attached.Bytes,
 		base64.StdEncoding.EncodeToString(bytes.Repeat(append(attached.Bytes, ' '), 20)))
 	for range 20 {
-		if err := smtp.SendMail(c.Nodes[0].SMTP, nil, string(sender.Bytes)+"@example.org", []string{addr}, strings.NewReader(mail)); err != nil {
+		if o, err := deliverFrom(c.Nodes[0].SMTP, string(sender.Bytes)+"@example.org", addr, []byte(mail)); o != Answered {
 			t.Fatal(err)
 		}
 	}

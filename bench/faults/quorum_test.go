@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -77,7 +76,7 @@ func quorumLost(t *testing.T, how string) {
 		}
 	}
 	took("SMTP delivery", func() error {
-		err := smtp.SendMail(left.SMTP, nil, "writer@example.org", []string{c.Account.Address}, strings.NewReader("Subject: no\r\n\r\nx\r\n"))
+		_, err := Deliver(left.SMTP, c.Account.Address, []byte("Subject: no\r\n\r\nx\r\n"))
 		var se *smtp.SMTPError
 		if !errors.As(err, &se) || se.Code != 451 {
 			return fmt.Errorf("answered %v, not 451", err)
