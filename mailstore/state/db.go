@@ -81,6 +81,7 @@ func Open(fs vfs.FS, dir string, opts Options) (*DB, error) {
 		MaxOpenFiles:                2000,
 		BytesPerSync:                1 << 20,
 		WALBytesPerSync:             0,
+		Cleaner:                     eraser{},
 		Logger:                      pebbleLog{db},
 		EventListener: &pebble.EventListener{
 			BackgroundError: db.backgroundError,
@@ -117,6 +118,10 @@ func (db *DB) Close() error {
 // Compact rewrites every range of every group, so that what was deleted leaves
 // the disk (P6, R17). It may take long; it stops when ctx ends.
 func (db *DB) Compact(ctx context.Context) error {
+	// A log is removed once what is in it was flushed.
+	if err := db.p.Flush(); err != nil {
+		return fmt.Errorf("state: flush: %w", err)
+	}
 	if err := db.p.Compact(ctx, []byte{spaceReplicated}, []byte{spaceLocal + 1}, true); err != nil {
 		return fmt.Errorf("state: compact: %w", err)
 	}
@@ -162,6 +167,18 @@ func (db *DB) backgroundError(err error) {
 	}
 	db.fail(fmt.Errorf("state: background write: %w", err))
 }
+
+// eraser removes obsolete files at once. Pebble's own cleaner would keep a few
+// write-ahead logs to write over later, with all that was expunged in them, for
+// as long as the node is quiet (P6). It keeps none when a cleaner needs what is
+// in the files, as ArchiveCleaner says; Clean and String are DeleteCleaner's,
+// which is embedded less deeply.
+type eraser struct {
+	pebble.DeleteCleaner
+	keepsNoLogs
+}
+
+type keepsNoLogs struct{ pebble.ArchiveCleaner }
 
 // pebbleLog passes Pebble's own messages on. They carry file names and sizes,
 // no keys.
