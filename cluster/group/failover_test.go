@@ -12,7 +12,7 @@ import (
 func TestFailover(t *testing.T) {
 	tune := fastTuning()
 	tune.Heartbeat, tune.Commit = 0, 0 // the real ones
-	w := newWorld(t, 3, tune)
+	w := newQuietWorld(t, 3, tune)
 	w.start()
 	rounds := 3
 	var took []time.Duration

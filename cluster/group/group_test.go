@@ -72,6 +72,12 @@ func TestRestart(t *testing.T) {
 	}
 	w.nodes[1].must("append k last")
 	w.same()
+	if err := w.nodes[1].g.raft.Load().Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := w.nodes[1].g.OldestLogKey(); err != nil || e != 1 {
+		t.Fatalf("oldest log key %d, %v", e, err)
+	}
 	want := "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,last"
 	if got := w.nodes[1].m.Get("k"); got != want {
 		t.Fatalf("after a restart of all: %s", got)

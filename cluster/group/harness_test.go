@@ -58,7 +58,16 @@ func fastTuning() Tuning {
 	}
 }
 
+// newWorld makes n nodes. The tests mostly wait for elections, so they run
+// beside each other, except for those that measure.
 func newWorld(t testing.TB, n int, tune Tuning) *world {
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
+	return newQuietWorld(t, n, tune)
+}
+
+func newQuietWorld(t testing.TB, n int, tune Tuning) *world {
 	w := &world{t: t, net: grouptest.NewNet(), tune: tune}
 	for i := range n {
 		w.add(i)

@@ -100,7 +100,17 @@ func (g *Group) attempt(ctx context.Context, p cluster.Proposal) (cluster.Outcom
 		return cluster.Outcome{}, errNotLeader
 	}
 	g.stats.forwarded.Add(1)
+	size := min(int64(len(p.Command)+len(p.Bodies)*refSize), g.o.Tuning.ProposeBytes)
+	if err := g.slots.Acquire(ctx, 1); err != nil {
+		return cluster.Outcome{}, fmt.Errorf("%w: too many proposals", errNotLeader)
+	}
+	if err := g.room.Acquire(ctx, size); err != nil {
+		g.slots.Release(1)
+		return cluster.Outcome{}, fmt.Errorf("%w: too many proposals", errNotLeader)
+	}
 	out, err := g.fwd.offer(ctx, id, node, p)
+	g.room.Release(size)
+	g.slots.Release(1)
 	if err != nil {
 		return out, err
 	}

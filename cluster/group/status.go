@@ -102,6 +102,23 @@ func (g *Group) Status() Status {
 	return s
 }
 
+// OldestLogKey returns the lowest epoch of the log key that log, vote or markers
+// of this group on this node are still sealed under. Keys below it can go.
+func (g *Group) OldestLogKey() (uint32, error) {
+	oldest, err := g.store.OldestEpoch()
+	if err != nil {
+		return 0, err
+	}
+	e, ok, err := g.snaps.OldestEpoch()
+	if err != nil {
+		return 0, err
+	}
+	if ok {
+		oldest = min(oldest, e)
+	}
+	return oldest, nil
+}
+
 // Stats counts since Open.
 type Stats struct {
 	Proposed, Forwarded, Retried, Applied uint64

@@ -6,7 +6,11 @@ import (
 	"os"
 	"time"
 
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"altmail.se/altmail/cluster"
 )
 
 const (
@@ -60,6 +64,14 @@ func (s *Store) copyTo(path string) (made time.Time, err error) {
 	if err != nil {
 		return made, err
 	}
+	// The vote goes under the newest key as well, so that an old one can go.
+	s.mu.Lock()
+	v := s.vote
+	s.mu.Unlock()
+	voted, err := s.sealer.Seal(nil, PurposeVote, 0, 0, 0, v.encode())
+	if err != nil {
+		return made, err
+	}
 	ro := s.boltOptions()
 	ro.ReadOnly, ro.InitialMmapSize = true, 0
 	src, err := bbolt.Open(s.path, 0, ro)
@@ -76,11 +88,59 @@ func (s *Store) copyTo(path string) (made time.Time, err error) {
 	err = bbolt.Compact(dst, src, compactTx)
 	if err == nil {
 		err = dst.Update(func(tx *bbolt.Tx) error {
-			return tx.Bucket([]byte("conf")).Put([]byte(recordStamp), stamp)
+			conf := tx.Bucket([]byte("conf"))
+			return errors.Join(conf.Put([]byte(recordStamp), stamp), conf.Put([]byte(recordVote), voted))
 		})
 	}
 	if err == nil {
 		err = dst.Sync()
 	}
 	return made, errors.Join(err, dst.Close())
+}
+
+// OldestEpoch returns the lowest key epoch that a record in the file may be
+// sealed under, free pages aside: those are gone after the next Compact.
+// Epochs only grow, so the first entry has the lowest of all entries.
+func (s *Store) OldestEpoch() (uint32, error) {
+	s.handle.RLock()
+	defer s.handle.RUnlock()
+	if s.db == nil {
+		return 0, cluster.ErrStopped
+	}
+	oldest, _ := s.o.Keys.LogKey()
+	take := func(rec []byte) error {
+		e, err := EpochOf(rec)
+		oldest = min(oldest, e)
+		return err
+	}
+	for _, key := range []string{recordStamp, recordVote} {
+		rec, err := s.db.Get([]byte(key))
+		if errors.Is(err, raftboltdb.ErrKeyNotFound) {
+			continue
+		}
+		if err == nil {
+			err = take(rec)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("logstore: %w", err)
+		}
+	}
+	for {
+		first, err := s.db.FirstIndex()
+		if err != nil || first == 0 {
+			return oldest, err
+		}
+		var l raft.Log
+		err = s.db.GetLog(first, &l)
+		if errors.Is(err, raft.ErrLogNotFound) {
+			continue // truncated in between
+		}
+		if err == nil {
+			err = take(l.Data)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("logstore: %w", err)
+		}
+		return oldest, nil
+	}
 }

@@ -129,6 +129,14 @@ func (s *Sealer) Seal(dst []byte, p Purpose, kind uint8, index, term uint64, pla
 	return a.Seal(dst, dst[n:n+sealNonce], plain, s.aad(&aad, p, kind, index, term)), nil
 }
 
+// EpochOf returns the key epoch of a sealed record.
+func EpochOf(record []byte) (uint32, error) {
+	if len(record) < sealHeader {
+		return 0, fmt.Errorf("%w: record of %d bytes", ErrDamaged, len(record))
+	}
+	return binary.BigEndian.Uint32(record[1:]), nil
+}
+
 // Open returns the content of a sealed record, appended to dst. Every failure
 // to authenticate is ErrDamaged; a missing key is not.
 func (s *Sealer) Open(dst []byte, p Purpose, kind uint8, index, term uint64, record []byte) ([]byte, error) {

@@ -567,10 +567,44 @@ func TestKeyEpochs(t *testing.T) {
 	if !sealing {
 		return
 	}
+	oldest := func() uint32 {
+		e, err := s.OldestEpoch()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	if e := oldest(); e != 1 {
+		t.Fatalf("oldest epoch %d", e)
+	}
+	// Without its key an entry can't be read, and that is fatal.
 	keys.gone[1] = true
 	s.Sealer().Forget(1)
 	if err := s.GetLog(1, &l); err == nil {
 		t.Fatal("an entry was opened without its key")
+	}
+	keys.gone[1] = false
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, o)
+	// Without the entry, and rewritten, nothing needs the old key.
+	if err := s.DeleteRange(1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	if e := oldest(); e != 2 {
+		t.Fatalf("oldest epoch %d after the compaction", e)
+	}
+	keys.gone[1] = true
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, o)
+	if err := s.GetLog(2, &l); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -103,17 +103,25 @@ func Open(o Options) (*Store, error) {
 
 func markerName(index uint64) string { return fmt.Sprintf("%s%016x", markerPrefix, index) }
 
-func (s *Store) read(name string) (m Marker, err error) {
+func (s *Store) load(name string) ([]byte, error) {
 	f, err := s.o.FS.Open(s.o.FS.PathJoin(s.o.Dir, name))
 	if err != nil {
-		return m, fmt.Errorf("snapshot: %w", err)
+		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxMarker+1))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return m, fmt.Errorf("snapshot: %s: %w", name, err)
+		return nil, fmt.Errorf("snapshot: %s: %w", name, err)
 	}
 	if len(b) > maxMarker {
-		return m, fmt.Errorf("%w: %s is too large", logstore.ErrDamaged, name)
+		return nil, fmt.Errorf("%w: %s is too large", logstore.ErrDamaged, name)
+	}
+	return b, nil
+}
+
+func (s *Store) read(name string) (m Marker, err error) {
+	b, err := s.load(name)
+	if err != nil {
+		return m, err
 	}
 	if m, err = decodeMarker(s.o.Sealer, b); err != nil {
 		return m, fmt.Errorf("snapshot: %s: %w", name, err)
@@ -207,6 +215,37 @@ func (s *Store) Newest() (Marker, bool) {
 		}
 	}
 	return Marker{}, false
+}
+
+// OldestEpoch returns the lowest key epoch a marker is sealed under; ok is false
+// without markers.
+func (s *Store) OldestEpoch() (oldest uint32, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, 0, len(s.markers)+1)
+	for _, m := range s.markers {
+		names = append(names, markerName(m.Index))
+	}
+	if s.staged != nil {
+		names = append(names, stagedName)
+	}
+	for _, name := range names {
+		b, err := s.load(name)
+		if err != nil {
+			return 0, false, err
+		}
+		if len(b) < markerClear {
+			return 0, false, fmt.Errorf("%w: %s", logstore.ErrDamaged, name)
+		}
+		e, err := logstore.EpochOf(b[markerClear:])
+		if err != nil {
+			return 0, false, err
+		}
+		if !ok || e < oldest {
+			oldest, ok = e, true
+		}
+	}
+	return oldest, ok, nil
 }
 
 // Any reports whether there is any marker at all.
