@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"altmail.se/altmail/cluster"
 )
@@ -162,7 +163,7 @@ func (s *Store) openDB() (db *raftboltdb.BoltStore, err error) {
 	}()
 	db, err = raftboltdb.New(raftboltdb.Options{Path: s.path, BoltOptions: s.boltOptions(), NoSync: s.o.NoSync})
 	if err != nil {
-		if errors.Is(err, bbolt.ErrInvalid) || errors.Is(err, bbolt.ErrChecksum) || errors.Is(err, bbolt.ErrVersionMismatch) {
+		if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch) {
 			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		return nil, fmt.Errorf("logstore: open: %w", err)
@@ -571,32 +572,4 @@ func (s *Store) Close() error {
 		return fmt.Errorf("logstore: close: %w", err)
 	}
 	return nil
-}
-
-// makeDir makes a directory and what is above it, durably.
-func makeDir(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := makeDir(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("logstore: %w", err)
-	}
-	return syncDir(parent)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("logstore: %w", err)
-	}
-	if err := d.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("logstore: sync %s: %w", filepath.Base(dir), err), d.Close())
-	}
-	return d.Close()
 }

@@ -461,8 +461,10 @@ func TestFetchFails(t *testing.T) {
 		}
 		return b[0]
 	}
-	if open(1) != statusOK || open(1) != statusOK || open(2) != statusOK || open(3) != statusRefused {
-		t.Fatal("sessions are not bounded as they should be")
+	for i, c := range []struct{ from, want byte }{{1, statusOK}, {1, statusOK}, {2, statusOK}, {3, statusRefused}} {
+		if got := open(c.from); got != c.want {
+			t.Fatalf("open %d by %d: status %d", i, c.from, got)
+		}
 	}
 	if err := w.src.Close(); err != nil {
 		t.Fatal(err)
