@@ -203,10 +203,14 @@ func (s *session) Rcpt(to string, opts *gosmtp.RcptOptions) error {
 	r, err := cfg.Directory.Route(ctx, local, domain, tx.size)
 	if err != nil {
 		s.srv.stats.refused.Add(1)
+		answer := routeReply(cfg.Role, err)
 		if errors.Is(err, context.DeadlineExceeded) {
-			return errQuorum
+			answer = errQuorum
 		}
-		return routeReply(cfg.Role, err)
+		if answer.Code/100 == 4 {
+			cfg.Log.Info("smtp: recipient put off", "error", err)
+		}
+		return answer
 	}
 	tx.to = append(tx.to, rcpt{key: to, address: quotePath(local, domain), Recipient: r})
 	return nil
@@ -365,8 +369,11 @@ func (s *session) deliver(op cluster.OpID, m *commit.Message, tx *transaction) [
 			errs[i] = errLocal // a deliverer that answers for too few
 		}
 		stored = stored || errs[i] == nil
-		if errs[i] != nil && deliverReply(errs[i]) == errLocal {
+		switch answer := deliverReply(errs[i]); {
+		case answer == errLocal:
 			s.srv.cfg.Log.Error("smtp: delivery failed", "id", queueID(op), "error", errs[i])
+		case answer != nil && answer.Code/100 == 4:
+			s.srv.cfg.Log.Info("smtp: delivery put off", "id", queueID(op), "error", errs[i])
 		}
 	}
 	if stored {

@@ -139,7 +139,7 @@ func (d *Door) Route(ctx context.Context, local, domain string) (Target, error) 
 		return Target{}, err
 	}
 	t, err := d.route(key)
-	if err == nil && (t.Status == Active || t.Status == Suspended) || err != nil && !errors.Is(err, mailstore.ErrNoAddress) {
+	if err == nil && (t.Status == Active || t.Status == Suspended) || err != nil && !errors.Is(err, mailstore.ErrNoAddress) && !errors.Is(err, errOpening) {
 		return t, err
 	}
 	// That it is unknown or not open yet may be old news here.
