@@ -61,14 +61,16 @@ func deliverFrom(addr, from, to string, raw []byte) (Outcome, error) {
 
 // Dial logs in to a node's IMAP and returns a client whose every read and
 // write has a deadline.
-func Dial(n *Node, a Account) (*imapclient.Client, error) {
+func Dial(n *Node, a Account) (*imapclient.Client, error) { return dialWith(n, a, nil) }
+
+func dialWith(n *Node, a Account, o *imapclient.Options) (*imapclient.Client, error) {
 	raw, err := net.DialTimeout("tcp", n.IMAPS, 2*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	// The test's certificate is self-signed and the connection is loopback.
 	conn := tls.Client(&deadlineConn{raw}, &tls.Config{InsecureSkipVerify: true})
-	c := imapclient.New(conn, nil)
+	c := imapclient.New(conn, o)
 	if err := c.WaitGreeting(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

@@ -97,8 +97,11 @@ func (m *mirror) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("mbsync: %w\n%s", err, out)
 	}
-	if s := string(out); strings.Contains(s, "UIDVALIDITY") {
-		return fmt.Errorf("mbsync complains: %s", s)
+	for line := range strings.SplitSeq(string(out), "\n") {
+		// A new Maildir gets its first one with a notice.
+		if strings.Contains(line, "UIDVALIDITY") && !strings.Contains(line, "creating new") {
+			return fmt.Errorf("mbsync complains: %s", line)
+		}
 	}
 	return nil
 }
