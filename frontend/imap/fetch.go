@@ -526,6 +526,10 @@ var seenChange = commit.FlagChange{Mode: commit.Add, Flags: mailstore.FlagSeen}
 // told when the command ends. A client without a quorum goes on reading.
 func (f *fetcher) markSeen() {
 	s := f.s
+	// The client need not wait for what it has asked for.
+	if s.w.Flush() != nil {
+		return // loop finds out
+	}
 	s.stale = true
 	_, err := s.srv.cfg.Commit.Store(f.c.ctx, s.account, s.box.id, f.seen, seenChange)
 	if err != nil {

@@ -219,6 +219,9 @@ func (s *session) serve(implicitTLS bool) {
 	err := s.loop()
 	switch {
 	case errors.Is(err, errLogout):
+	case s.w.Err() != nil:
+		s.srv.stats.lost.Add(1)
+		s.srv.log.Debug("imap: client is gone", "err", s.w.Err())
 	case errors.Is(err, errShutdown):
 		s.bye("UNAVAILABLE", "Server is shutting down, connect again")
 	case errors.Is(err, errKicked):
@@ -246,7 +249,7 @@ func (s *session) serve(implicitTLS bool) {
 		s.bye("", "Too many failed logins")
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 	default:
-		if s.w.Err() != nil || errors.Is(err, errCutShort) {
+		if errors.Is(err, errCutShort) {
 			s.srv.stats.lost.Add(1)
 		}
 		s.srv.log.Debug("imap: connection ended", "err", err)

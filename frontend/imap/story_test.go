@@ -59,21 +59,32 @@ type kit struct {
 }
 
 func newKit(t testing.TB, set func(*Config)) *kit {
+	return newKitWith(t, storetest.Options{}, set)
+}
+
+// impatient gives up soon when there is no quorum.
+var impatient = storetest.Options{Timeout: 150 * time.Millisecond}
+
+func newKitWith(t testing.TB, opts storetest.Options, set func(*Config)) *kit {
 	t.Helper()
 	k := &kit{t: t, auth: &testAuth{ids: map[string]mailstore.AccountID{}}}
-	k.stack = storetest.NewWith(t, storetest.Options{Timeout: 500 * time.Millisecond})
+	k.stack = storetest.NewWith(t, opts)
 	for _, u := range []string{"alice@example.org", "bob@example.org"} {
 		k.auth.ids[u] = k.stack.AddAccount(u, "secret")
 	}
 	k.alice = k.auth.ids["alice@example.org"]
-	k.serve(set, false)
+	k.serve(func(c *Config) {
+		c.Limits.Quorum = opts.Timeout
+		if set != nil {
+			set(c)
+		}
+	}, false)
 	return k
 }
 
 func (k *kit) serve(set func(*Config), implicitTLS bool) {
 	k.t.Helper()
 	cfg := Config{Lookup: k.stack.Lookup, Commit: k.stack.Commit, Feed: k.stack.Feed, Auth: k.auth, AllowPlaintext: true}
-	cfg.Limits.Quorum = time.Second
 	if set != nil {
 		set(&cfg)
 	}
@@ -264,7 +275,7 @@ func normalize(s string) string {
 //	# comment
 //	message NAME          the lines up to a single "." are a message
 //	store DIRECTIVE       quota BYTES | unavailable | available
-//	server OPTION         before any client: notls…, limit N, stale
+//	server OPTION         before any client: tlsonly | limit OCTETS | connections N | impatient
 //	X> text               client X sends a line; {{NAME}} is a message as a literal
 //	X>> text              the same, and nothing is waited for
 //	X? text               client X receives until a line that has the text
@@ -311,10 +322,11 @@ func runStory(t *testing.T, in string) string {
 	clients := map[string]*client{}
 	var set []func(*Config)
 	var k *kit
+	var opts storetest.Options
 	lines := strings.Split(strings.TrimRight(in, "\n"), "\n")
 	get := func(name string) *client {
 		if k == nil {
-			k = newKit(t, func(c *Config) {
+			k = newKitWith(t, opts, func(c *Config) {
 				for _, f := range set {
 					f(c)
 				}
@@ -364,6 +376,10 @@ func runStory(t *testing.T, in string) string {
 		out = append(out, line)
 		switch {
 		case word == "server":
+			if rest == "impatient" {
+				opts = impatient
+				continue
+			}
 			set = append(set, serverOption(t, rest))
 		case word == "store":
 			get("A")
@@ -480,3 +496,5 @@ func (k *kit) option(opt string) {
 		k.t.Fatalf("no store option %q", opt)
 	}
 }
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }

@@ -1,3 +1,4 @@
+server impatient
 # H7, H8: without a quorum nothing is changed and nothing is said that may be
 # old; open sessions read on.
 message m
