@@ -90,6 +90,8 @@ type GroupReport struct {
 	Term     uint64          `json:"term"`
 	Commit   uint64          `json:"commit"`
 	Applied  uint64          `json:"applied"`
+	First    uint64          `json:"first"` // oldest entry in the log
+	Last     uint64          `json:"last"`
 	Whole    bool            `json:"whole"`
 	Alarm    string          `json:"alarm,omitempty"`
 }

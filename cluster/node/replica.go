@@ -63,6 +63,7 @@ func (r *replica) Report() member.GroupReport {
 	rep := member.GroupReport{
 		Group: s.Group, ServerID: r.ServerID(), Leads: s.Serving,
 		Term: s.Term, Commit: s.Commit, Applied: s.Applied, Whole: s.Whole,
+		First: s.First, Last: s.Last,
 	}
 	if !s.Leader.IsZero() {
 		rep.Leader = s.Leader.String()

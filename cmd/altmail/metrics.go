@@ -37,6 +37,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge("altmail_raft_term", "The group's term.", float64(rep.Term), "group", g)
 		gauge("altmail_raft_commit_index", "Newest committed entry known here.", float64(rep.Commit), "group", g)
 		gauge("altmail_raft_applied_index", "Newest entry applied here.", float64(rep.Applied), "group", g)
+		gauge("altmail_raft_log_entries", "Entries in the log.", float64(rep.Last-min(rep.Last, rep.First)), "group", g)
 		gauge("altmail_body_whole", "1 when this node holds every body of the group.", truth(rep.Whole), "group", g)
 	}
 	b := c.n.bodies.Stats()

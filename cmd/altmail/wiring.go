@@ -30,6 +30,7 @@ import (
 	"altmail.se/altmail/frontend/imap"
 	"altmail.se/altmail/frontend/sasl"
 	"altmail.se/altmail/frontend/smtp"
+	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/body"
 	"altmail.se/altmail/mailstore/change"
 	"altmail.se/altmail/mailstore/commit"
@@ -94,7 +95,7 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 	}
 	n.node = node.New(node.Config{
 		Dir: cfg.DataDir, Local: local, Peers: n.port, Layer: n.port.RaftLayer,
-		Gate: n.bodies, Keys: ring.Logs(), Tuning: group.Tuning{EraseWithin: erase},
+		Gate: n.bodies, Keys: ring.Logs(), Tuning: tuning(cfg),
 		Machine: n.machine, Started: n.started, Fatal: die,
 		Drain: n.drain, Cut: n.port.Disconnect, Log: log,
 	})
@@ -119,6 +120,15 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 		return nil, err
 	}
 	return n, n.frontends()
+}
+
+// tuning is how the groups are run, as far as an operator can say.
+func tuning(cfg *config.Config) group.Tuning {
+	keep := uint64(cfg.Store.LogEntries)
+	return group.Tuning{
+		EraseWithin: time.Duration(cfg.Store.EraseWithin),
+		TrailingMax: keep, SnapshotThreshold: max(keep/10, 32), Upkeep: 10 * time.Second,
+	}
 }
 
 // openPort makes the port between nodes.
@@ -165,7 +175,14 @@ func (n *nodeProc) machine(g cluster.GroupID, reset bool) (cluster.Machine, erro
 		}
 	}
 	return n.states.open(n.db, g, hooks{
-		events: n.feed.Publish,
+		events: func(evs []mailstore.Event) {
+			n.feed.Publish(evs)
+			for _, e := range evs {
+				if e.Reset { // a whole state came: which of its bodies are here?
+					n.reconcile(e.Group)
+				}
+			}
+		},
 		dead: func(g cluster.GroupID, index uint64, ids []cluster.BodyID) {
 			n.bodies.Dead(g, index, ids...)
 		},
@@ -177,11 +194,16 @@ func (n *nodeProc) machine(g cluster.GroupID, reset bool) (cluster.Machine, erro
 	})
 }
 
-// started compares a group's bodies with its state, in the background.
-func (n *nodeProc) started(g cluster.Group) {
+// started is told of a group that runs now. Open has pinned the bodies that
+// entries not yet applied name, so that comparing may begin.
+func (n *nodeProc) started(g cluster.Group) { n.reconcile(g.ID()) }
+
+// reconcile compares a group's bodies with its state, in the background: what
+// is missing is fetched, and the node is not whole until it has come.
+func (n *nodeProc) reconcile(g cluster.GroupID) {
 	n.bg.Go(func() {
-		if err := n.bodies.Reconcile(n.ctx, g.ID(), n.states.live(g.ID())); err != nil && n.ctx.Err() == nil {
-			n.log.Error("bodies not compared with the state", "group", g.ID(), "err", err)
+		if err := n.bodies.Reconcile(n.ctx, g, n.states.live(g)); err != nil && n.ctx.Err() == nil {
+			n.log.Error("bodies not compared with the state", "group", g, "err", err)
 		}
 	})
 }

@@ -86,6 +86,7 @@ type Limits struct {
 // Store sizes the stores.
 type Store struct {
 	Cache       Size     `toml:"cache" comment:"Block cache of the state database."`
+	LogEntries  int      `toml:"log_entries" comment:"Log entries kept for nodes that were away; one that missed more gets a whole state."`
 	EraseWithin Duration `toml:"erase_within" comment:"Deleted mail has left this node's disk after this much running time."`
 }
 
@@ -171,7 +172,7 @@ func Default() *Config {
 			MessageSize: 50 << 20, Recipients: 1000, ConnectionsPerIP: 100,
 			SessionsPerAccount: 128, MemoryInFlight: 256 << 20,
 		},
-		Store: Store{Cache: 128 << 20, EraseWithin: Duration(7 * 24 * time.Hour)},
+		Store: Store{Cache: 128 << 20, LogEntries: 200_000, EraseWithin: Duration(7 * 24 * time.Hour)},
 	}
 }
 
@@ -278,6 +279,9 @@ func (c *Config) Check() error {
 	}
 	if c.Store.Cache < 8<<20 {
 		return errors.New("store.cache: at least 8MiB")
+	}
+	if c.Store.LogEntries < 64 || c.Store.LogEntries > 10_000_000 {
+		return errors.New("store.log_entries: between 64 and 10000000")
 	}
 	if time.Duration(c.Store.EraseWithin) < time.Minute {
 		return errors.New("store.erase_within: at least 1m")

@@ -61,6 +61,7 @@ func TestRefused(t *testing.T) {
 		{ok + "[limits]\nmessage_size='1k'\n", "message_size"},
 		{ok + "[limits]\nmessage_size='lots'\n", "not a size"},
 		{ok + "[limits]\nmemory_in_flight='1MiB'\n", "memory_in_flight"},
+		{ok + "[store]\nlog_entries=3\n", "log_entries"},
 		{ok + "[store]\nerase_within='1'\n", "duration"},
 		{ok + "[limits\n", ""},
 	} {
