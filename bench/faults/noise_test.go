@@ -204,3 +204,25 @@ func TestScan(t *testing.T) {
 		}
 	}
 }
+
+// clusterAddr reads the address of the port between nodes from the node's
+// configuration.
+func (n *Node) clusterAddr() (string, error) {
+	b, err := os.ReadFile(n.Config)
+	if err != nil {
+		return "", err
+	}
+	_, rest, ok := strings.Cut(string(b), "[cluster]")
+	if !ok {
+		return "", fmt.Errorf("%s: no [cluster]", n.Config)
+	}
+	i := strings.Index(rest, "127.0.0.1:")
+	if i < 0 {
+		return "", fmt.Errorf("%s: no cluster address", n.Config)
+	}
+	j := strings.IndexAny(rest[i:], "'\"")
+	if j < 0 {
+		return "", fmt.Errorf("%s: no cluster address", n.Config)
+	}
+	return rest[i : i+j], nil
+}
