@@ -3,6 +3,7 @@ package imap
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"unicode/utf8"
@@ -16,8 +17,18 @@ func (s *session) mayLogin() bool { return s.tls || s.srv.cfg.AllowPlaintext }
 
 func (s *session) sasl() *sasl.Options {
 	o := &sasl.Options{Auth: s.srv.cfg.Auth, FakeSecret: s.srv.cfg.FakeSecret}
-	if c, ok := s.conn.(*tls.Conn); ok {
-		o.Binding = sasl.TLSBinding(c.ConnectionState(), nil)
+	c, ok := s.conn.(*tls.Conn)
+	if !ok {
+		return o
+	}
+	st := c.ConnectionState()
+	var served *x509.Certificate
+	if f := s.srv.cfg.Certificate; f != nil {
+		served = f(st.ServerName)
+	}
+	// Without anything to bind to, -PLUS would be an empty promise.
+	if served != nil || st.Version >= tls.VersionTLS13 {
+		o.Binding = sasl.TLSBinding(st, served)
 	}
 	return o
 }

@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"time"
@@ -26,6 +27,9 @@ type Config struct {
 	Throttle Throttle
 	// TLS is for STARTTLS and for implicit TLS; nil for none.
 	TLS *tls.Config
+	// Certificate returns what was served to a client that asked for a name,
+	// for channel binding below TLS 1.3; nil for no such binding.
+	Certificate func(serverName string) *x509.Certificate
 	// AllowPlaintext lets clients log in without TLS. For tests and the demo.
 	AllowPlaintext bool
 	// StaleReads opens mailboxes read-only when there is no quorum (H7).

@@ -123,12 +123,18 @@ type client struct {
 
 const clientWait = 10 * time.Second
 
-func (k *kit) dial() *client {
-	k.t.Helper()
+func (k *kit) dialFor(t testing.TB) net.Conn {
+	t.Helper()
 	conn, err := net.Dial("tcp", k.addr)
 	if err != nil {
-		k.t.Fatal(err)
+		t.Fatal(err)
 	}
+	return conn
+}
+
+func (k *kit) dial() *client {
+	k.t.Helper()
+	conn := k.dialFor(k.t)
 	c := &client{t: k.t, conn: conn, log: func(string) {}}
 	c.r = bufio.NewReader(conn)
 	k.t.Cleanup(func() { conn.Close() })
