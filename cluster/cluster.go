@@ -229,6 +229,7 @@ const (
 	MethodConfirm    Method = 12 // group: are you still in this term
 	MethodFetchState Method = 13 // snapshot: blocks of a View
 	MethodDigest     Method = 14 // group: digest at a check index
+	MethodNotice     Method = 15 // group: the leader's log is committed up to here
 	MethodBodyPush   Method = 20 // body: sealed bytes, answered when durable
 	MethodBodyFetch  Method = 21 // body: a range of a body
 	MethodBodyHave   Method = 22 // body: which of these are durable here

@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,6 +59,64 @@ func BenchmarkPropose(b *testing.B) {
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
 			})
 		}
+	}
+}
+
+// BenchmarkFollowerApply measures how long after the answer on the leader a
+// change is applied on a follower that nobody writes on: one change at a time
+// ("idle"), and while 16 writers keep the leader busy.
+func BenchmarkFollowerApply(b *testing.B) {
+	for _, writers := range []int{0, 16} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			tune := fastTuning()
+			tune.Heartbeat, tune.Commit = 0, 0
+			tune.SyncEvery = time.Minute
+			w := newWorld(b, 3, tune)
+			w.sync = true
+			w.start()
+			l, f := w.leader(), w.followers()
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+			defer cancel()
+			over, stop := context.WithCancel(ctx)
+			var wg sync.WaitGroup
+			for range writers {
+				wg.Add(1)
+				go func() {
+					defer wg.Done()
+					for over.Err() == nil {
+						l.g.Propose(ctx, cluster.Proposal{Op: newOp(), Command: []byte("set load 1")}) // only load
+					}
+				}()
+			}
+			late := make([]time.Duration, 0, 2*b.N)
+			b.ResetTimer()
+			for range b.N {
+				out, err := l.g.Propose(ctx, cluster.Proposal{Op: newOp(), Command: []byte("set k v")})
+				if err != nil {
+					b.Fatal(err)
+				}
+				at := time.Now()
+				took := make(chan time.Duration, len(f))
+				for _, n := range f {
+					go func() {
+						if err := n.g.WaitApplied(ctx, out.Index); err != nil {
+							b.Error(err)
+						}
+						took <- time.Since(at)
+					}()
+				}
+				for range f {
+					late = append(late, <-took)
+				}
+			}
+			b.StopTimer()
+			stop()
+			wg.Wait()
+			slices.Sort(late)
+			ms := func(q int) float64 { return late[min(len(late)*q/100, len(late)-1)].Seconds() * 1e3 }
+			b.ReportMetric(ms(50), "p50-ms")
+			b.ReportMetric(ms(99), "p99-ms")
+		})
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"altmail.se/altmail/cluster"
 )
 
@@ -27,7 +29,8 @@ func TestGoldenFormats(t *testing.T) {
 	check := cluster.Entry{Kind: cluster.KindCheck}
 	fwd := appendForwarded([]byte{wireVersion, 0, 1}, &cluster.Proposal{Op: e.Op, First: e.First, Command: e.Command, Bodies: e.Bodies}, 1500*time.Millisecond)
 	ans := appendAnswers(nil, 7, []answer{{code: codeDone, index: 12, value: []byte("v")}, {code: codePending}})
-	got := fmt.Sprintf("entry %x\ncheck %x\nforward %x\nanswers %x\n", appendEntry(nil, &e), appendEntry(nil, &check), fwd, ans)
+	notice := commitNotice{leader: "0102000000000000000000000000000f.3", term: 7, index: 12}
+	got := fmt.Sprintf("entry %x\ncheck %x\nforward %x\nanswers %x\nnotice %x\n", appendEntry(nil, &e), appendEntry(nil, &check), fwd, ans, appendNotice(nil, notice))
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -50,6 +53,9 @@ func TestGoldenFormats(t *testing.T) {
 	}
 	if ops, err := decodeForward(fwd); err != nil || len(ops) != 1 || ops[0].left != 1500*time.Millisecond || !reflect.DeepEqual(ops[0].p.Bodies, e.Bodies) {
 		t.Fatalf("%+v, %v", ops, err)
+	}
+	if n, err := decodeNotice(appendNotice(nil, notice)); err != nil || n != notice {
+		t.Fatalf("%+v, %v", n, err)
 	}
 	if term, as, err := decodeAnswers(ans); err != nil || term != 7 || len(as) != 2 || string(as[0].value) != "v" {
 		t.Fatalf("%d %+v, %v", term, as, err)
@@ -111,6 +117,7 @@ func FuzzEntry(f *testing.F) {
 func FuzzWire(f *testing.F) {
 	f.Add(appendForwarded([]byte{wireVersion, 0, 1}, &cluster.Proposal{Command: []byte("c"), Bodies: make([]cluster.BodyRef, 2)}, time.Second))
 	f.Add(appendAnswers(nil, 3, []answer{{value: []byte("v")}}))
+	f.Add(appendNotice(nil, commitNotice{leader: raft.ServerID(ServerName(cluster.NodeID{1}, 2)), term: 3, index: 4}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if ops, err := decodeForward(b); err == nil {
 			again := []byte{wireVersion, b[1], b[2]}
@@ -119,6 +126,11 @@ func FuzzWire(f *testing.F) {
 			}
 			// Times below a millisecond or beyond the limit are brought within.
 			if len(again) != len(b) {
+				t.Fatalf("%x became %x", b, again)
+			}
+		}
+		if n, err := decodeNotice(b); err == nil {
+			if again := appendNotice(nil, n); !bytes.Equal(again, b) {
 				t.Fatalf("%x became %x", b, again)
 			}
 		}

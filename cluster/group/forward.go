@@ -228,5 +228,14 @@ func (g *Group) handleForward(ctx context.Context, from cluster.NodeID, req []by
 			as[i].code = codePending
 		}
 	}
+	if term != 0 {
+		var told uint64
+		for _, a := range as {
+			if a.code == codeDone {
+				told = max(told, a.index)
+			}
+		}
+		g.notices.carried(from, told)
+	}
 	return appendAnswers(nil, term, as), nil
 }

@@ -117,6 +117,9 @@ func (f *fsm) apply(logs []*raft.Log, out []applied) error {
 	index, term := last.Index, last.Term
 	clear(f.entries)
 	g.applied.advance(index, term)
+	if g.leadTerm.Load() != 0 {
+		g.notices.committed()
+	}
 	g.stats.applied.Add(uint64(len(logs)))
 	return nil
 }

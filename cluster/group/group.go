@@ -57,6 +57,7 @@ type Group struct {
 	health   health
 	checks   checks
 	fetch    fetching
+	notices  notices
 
 	room     *semaphore.Weighted
 	slots    *semaphore.Weighted
@@ -75,6 +76,7 @@ type counters struct {
 	proposed, forwarded, retried, applied atomic.Uint64
 	gateRefused, readRounds, installs     atomic.Uint64
 	elections                             atomic.Uint64
+	notices, noticesLost                  atomic.Uint64
 }
 
 // Open opens the group on this node and takes part in it. It returns before
@@ -122,6 +124,7 @@ func Open(o Options) (_ *Group, err error) {
 	}
 	g.spawn(g.watchDisk)
 	g.spawn(g.upkeep)
+	g.spawn(g.pushCommits)
 	return g, nil
 }
 
@@ -137,6 +140,8 @@ func newGroup(o Options) *Group {
 	g.inflight.ops = make(map[cluster.OpID]*op)
 	g.health.peers = make(map[cluster.NodeID]*peerReport)
 	g.clock.wall = o.Wall
+	g.notices.wake = make(chan struct{}, 1)
+	g.notices.peers = make(map[cluster.NodeID]*told)
 	g.readIdx.round = g.readRound
 	g.fwd.g = g
 	return g

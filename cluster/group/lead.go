@@ -27,6 +27,7 @@ func (g *Group) takeOver(r *raft.Raft) {
 			if !mine() {
 				g.leadTerm.CompareAndSwap(term, 0)
 			}
+			g.notices.committed()
 			g.announce()
 			return
 		}

@@ -61,6 +61,7 @@ type Options struct {
 type testSwitches struct {
 	fastHeartbeats bool // without guard G1
 	looseCommit    bool // without the cap on the commit index
+	quiet          bool // without the push of commit notices
 	onAppend       func(target raft.ServerAddress, req *raft.AppendEntriesRequest) error
 	onInstall      func(step string) error
 }

@@ -136,6 +136,13 @@ type op struct {
 	err  error
 }
 
+// any reports whether there are proposals under way.
+func (f *inflight) any() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.ops) > 0
+}
+
 // finish ends an operation; only the first end counts.
 func (f *inflight) finish(id cluster.OpID, o *op, out cluster.Outcome, term uint64, err error) {
 	o.once.Do(func() {

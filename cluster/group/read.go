@@ -144,7 +144,7 @@ func (g *Group) confirmRead(ctx context.Context) (index, term uint64, err error)
 }
 
 // handleReadIndex answers another node's read index; one round serves all.
-func (g *Group) handleReadIndex(ctx context.Context, _ cluster.NodeID, req []byte) ([]byte, error) {
+func (g *Group) handleReadIndex(ctx context.Context, from cluster.NodeID, req []byte) ([]byte, error) {
 	if len(req) != 1 || req[0] != wireVersion {
 		return nil, fmt.Errorf("%w: read index", errWire)
 	}
@@ -156,6 +156,7 @@ func (g *Group) handleReadIndex(ctx context.Context, _ cluster.NodeID, req []byt
 		var err error
 		if index, err = g.readIdx.wait(ctx, g.ctx, g.o.Tuning.CallWait); err == nil && g.leading() == term {
 			resp[1] = codeDone
+			g.notices.carried(from, index)
 		}
 	}
 	resp = binary.BigEndian.AppendUint64(resp, term)

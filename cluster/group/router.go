@@ -27,6 +27,7 @@ func NewRouter(peers cluster.Peers) *Router {
 	r.handle(cluster.MethodConfirm, (*Group).handleConfirm)
 	r.handle(cluster.MethodFetchState, (*Group).handleFetch)
 	r.handle(cluster.MethodDigest, (*Group).handleDigest)
+	r.handle(cluster.MethodNotice, (*Group).handleNotice)
 	return r
 }
 

@@ -124,6 +124,7 @@ type Stats struct {
 	Proposed, Forwarded, Retried, Applied uint64
 	GateRefused, ReadRounds, Installs     uint64
 	Elections                             uint64 // won by this node
+	Notices, NoticesLost                  uint64 // commit notices pushed, and those of them not taken
 	Pins                                  int
 	Log                                   logstore.Stats
 }
@@ -134,6 +135,8 @@ func (g *Group) Stats() Stats {
 		Proposed: g.stats.proposed.Load(), Forwarded: g.stats.forwarded.Load(), Retried: g.stats.retried.Load(),
 		Applied: g.stats.applied.Load(), GateRefused: g.stats.gateRefused.Load(),
 		ReadRounds: g.stats.readRounds.Load(), Installs: g.stats.installs.Load(),
-		Elections: g.stats.elections.Load(), Pins: g.pins.len(), Log: g.store.Stats(),
+		Elections: g.stats.elections.Load(),
+		Notices:   g.stats.notices.Load(), NoticesLost: g.stats.noticesLost.Load(),
+		Pins: g.pins.len(), Log: g.store.Stats(),
 	}
 }

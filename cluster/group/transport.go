@@ -104,7 +104,14 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 			break
 		}
 	}
-	return t.NetworkTransport.AppendEntries(id, target, args, resp)
+	if heartbeat(args) {
+		return t.NetworkTransport.AppendEntries(id, target, args, resp)
+	}
+	node := nodeOf(id)
+	t.g.notices.appending(node)
+	err := t.NetworkTransport.AppendEntries(id, target, args, resp)
+	t.g.notices.appended(node, err == nil && resp.Success, tells(args), t.g.appliedIndex())
+	return err
 }
 
 // AppendEntriesPipeline refuses (guard G2): a pipeline wedges the follower for
@@ -188,8 +195,8 @@ func (t *transport) ask(cmd any) (raft.RPCResponse, bool) {
 // counts from below is taken up to the marker, where raft would refuse it for
 // ever because the log no longer has that entry.
 func (t *transport) prove(req *raft.AppendEntriesRequest) {
-	if len(req.Entries) == 0 && req.PrevLogEntry == 0 && req.LeaderCommitIndex == 0 {
-		return // a heartbeat
+	if heartbeat(req) {
+		return
 	}
 	if base := t.g.base.Load(); base != nil && req.PrevLogEntry < base.index && req.Term >= t.g.term() {
 		for len(req.Entries) > 0 && req.Entries[0].Index <= base.index {
@@ -234,8 +241,8 @@ func (t *transport) serveAppend(rpc raft.RPC, req *raft.AppendEntriesRequest) {
 	t.inject()
 }
 
-// learn takes a commit notice that came beside raft, in the answer to a
-// forwarded proposal or a read index, and gives it to raft at once: raft's own
+// learn takes a commit notice that came beside raft, pushed or in the answer to
+// a forwarded proposal or a read index, and gives it to raft at once: raft's own
 // would come with the next entry or after up to two commit timeouts.
 func (t *transport) learn(n commitNotice) {
 	t.mu.Lock()
@@ -250,13 +257,21 @@ func (t *transport) learn(n commitNotice) {
 
 // inject lets raft handle the empty AppendEntries that the leader could have
 // sent with the notice. Raft checks its term and that the log has the entry.
+//
+// A log that ends below the notice is committed to its end, if its last entry is
+// of the notice's term: that leader wrote it, never takes back what it wrote,
+// and has committed past it.
 func (t *transport) inject() {
 	for {
 		t.mu.Lock()
 		n := t.known
 		t.mu.Unlock()
 		r := t.g.raft.Load()
-		if r == nil || n.index <= r.CommitIndex() || n.index > r.LastIndex() || n.term != r.CurrentTerm() {
+		if r == nil {
+			return
+		}
+		index := min(n.index, r.LastIndex())
+		if index <= r.CommitIndex() || n.term != r.CurrentTerm() || r.State() == raft.Leader {
 			return
 		}
 		if !t.busy.CompareAndSwap(false, true) {
@@ -264,11 +279,19 @@ func (t *transport) inject() {
 		}
 		resp, ok := t.ask(&raft.AppendEntriesRequest{
 			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.leader), Addr: []byte(n.leader)},
-			Term:      n.term, PrevLogEntry: n.index, PrevLogTerm: n.term, LeaderCommitIndex: n.index,
+			Term:      n.term, PrevLogEntry: index, PrevLogTerm: n.term, LeaderCommitIndex: index,
 		})
 		t.busy.Store(false)
-		if a, isA := resp.Response.(*raft.AppendEntriesResponse); !ok || !isA || !a.Success {
+		if !ok {
 			return
+		}
+		if a, isA := resp.Response.(*raft.AppendEntriesResponse); !isA || !a.Success {
+			t.mu.Lock()
+			same := t.known == n
+			t.mu.Unlock()
+			if same {
+				return
+			}
 		}
 	}
 }
