@@ -86,12 +86,17 @@ func newKeyring(e *env, path string) (*config.Config, *keyring.Ring, error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, nil, err
 	}
+	_, none := os.Stat(keyringPath(cfg))
 	if cfg.Key.Source == "file" {
-		err := keyring.CreateFileKey(cfg.Key.File)
-		if err == nil {
-			fmt.Fprintf(e.stderr, "made the unlock key %s\n", cfg.Key.File)
-		} else if !errors.Is(err, os.ErrExist) && !errors.Is(err, keyring.ErrExists) {
-			return nil, nil, err
+		// A keyring that is there has its key: a new one in the place of a
+		// key that is away would only hide what is missing.
+		if errors.Is(none, os.ErrNotExist) {
+			err := keyring.CreateFileKey(cfg.Key.File)
+			if err == nil {
+				fmt.Fprintf(e.stderr, "made the unlock key %s\n", cfg.Key.File)
+			} else if !errors.Is(err, os.ErrExist) && !errors.Is(err, keyring.ErrExists) {
+				return nil, nil, err
+			}
 		}
 		if same, err := keyring.SameDevice(cfg.Key.File, cfg.DataDir); err == nil && same {
 			fmt.Fprintln(e.stderr, "warning: the unlock key lies on the same device as the data; whoever takes the disk can read it")
@@ -112,6 +117,11 @@ func newKeyring(e *env, path string) (*config.Config, *keyring.Ring, error) {
 		return nil, nil, err
 	}
 	return cfg, ring, nil
+}
+
+// noNode says that a data directory was never made one.
+func noNode(cfg *config.Config) error {
+	return codedf(exitConfig, "%s is not a node yet: altmail cluster init or cluster join comes first", cfg.DataDir)
 }
 
 func keyringPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "keyring") }

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -89,7 +93,7 @@ func (c *checkCmd) Run(e *env) error {
 		return err
 	}
 	var r *adminpb.CheckResponse
-	if _, serr := os.Stat(cfg.AdminSocket()); serr == nil {
+	if listens(cfg.AdminSocket()) {
 		a, err := dialSocket(cfg.AdminSocket())
 		if err != nil {
 			return err
@@ -114,6 +118,17 @@ func (c *checkCmd) Run(e *env) error {
 		return codedf(exitFailed, "the stores are not consistent")
 	}
 	return err
+}
+
+// listens tells whether a node answers on its socket. One that crashed leaves
+// the file behind; whether its stores are free is for their lock to say.
+func listens(socket string) bool {
+	c, err := net.DialTimeout("unix", socket, time.Second)
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED)
+	}
+	c.Close()
+	return true
 }
 
 type statsCmd struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"sync"
 
 	"altmail.se/altmail/cluster"
@@ -213,11 +214,17 @@ func (s *states) check(ctx context.Context, bodies *body.Store, read bool) (*adm
 // checkOffline checks the stores of a node that does not run.
 func checkOffline(e *env, cfg *config.Config, read bool) (_ *adminpb.CheckResponse, err error) {
 	lock, err := lockData(cfg.DataDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, noNode(cfg)
+	}
 	if err != nil {
 		return nil, coded(exitTryAgain, err)
 	}
 	defer lock.Close()
 	ring, err := keyring.Open(keyringPath(cfg), keySource(e, cfg))
+	if errors.Is(err, keyring.ErrNoKeyring) {
+		return nil, noNode(cfg)
+	}
 	if err != nil {
 		return nil, err
 	}
