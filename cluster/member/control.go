@@ -3,8 +3,8 @@ package member
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"altmail.se/altmail/cluster"
@@ -49,32 +49,57 @@ func (m *Manager) step(ctx context.Context) error {
 	if err := m.remember(nodes, groups); err != nil {
 		return err
 	}
-	if m.checkRemoved(ctx, nodes) {
-		return nil
-	}
-	known := nodes
-	if _, self := find(nodes, m.Self); !self {
-		// After a crash the state may be older than this node's joining, and
-		// one that is shut out never hears of the rest.
+	known, self := nodes, true
+	if _, self = find(nodes, m.Self); !self {
+		// The directory has not arrived here, is older than this node's
+		// joining, or does not list it any more.
 		known = m.Local.Identity().Peers
 	}
-	if m.refused(ctx, known) {
+	if m.gone(ctx, known, self) {
 		m.leaveForGood()
 		return nil
 	}
+	if !self && len(nodes) > 0 {
+		return nil
+	}
+	var errs []error
 	for _, g := range groups {
 		if err := m.Host.EnsureGroup(g); err != nil {
-			return err
+			errs = append(errs, err)
 		}
 	}
 	m.cut(nodes)
-	var errs []error
+	return errors.Join(append(errs, m.lead(ctx, nodes))...)
+}
+
+// lead keeps the groups led here in step with the roster and spread over the
+// nodes.
+func (m *Manager) lead(ctx context.Context, nodes []Node) error {
+	var led []Replica
 	for _, r := range m.Host.Replicas() {
 		if r.IsLeader() {
-			if err := m.reconcile(ctx, r, nodes); err != nil {
-				errs = append(errs, err)
-			}
+			led = append(led, r)
 		}
+	}
+	if len(led) == 0 {
+		m.spread.forget(nil)
+		return nil
+	}
+	reports := m.Reports(ctx)
+	var errs []error
+	var still []Replica
+	for _, r := range led {
+		changed, err := m.reconcile(ctx, r, nodes, reports)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("group %s: %w", r.ID(), err))
+		}
+		if !changed && err == nil {
+			still = append(still, r)
+		}
+	}
+	m.spread.forget(led)
+	if err := m.balance(ctx, still, nodes, reports); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -123,19 +148,6 @@ func (m *Manager) remember(nodes []Node, groups []cluster.GroupID) error {
 	})
 }
 
-// checkRemoved stops the node for good when the directory does not list it
-// any more. A directory that is still empty here says nothing, nor does one
-// that this node lags behind in: a majority must confirm it.
-func (m *Manager) checkRemoved(ctx context.Context, nodes []Node) bool {
-	if _, self := find(nodes, m.Self); self || len(nodes) == 0 {
-		return false
-	}
-	if m.confirmedGone(ctx, nodes) {
-		m.leaveForGood()
-	}
-	return true
-}
-
 // leaveForGood records that this node is no member any more and stops it.
 func (m *Manager) leaveForGood() {
 	m.mu.Lock()
@@ -157,35 +169,39 @@ func (m *Manager) leaveForGood() {
 // little behind to hear of a node that has just joined.
 const refusedTimes = 5
 
-// refused reports whether this node was taken off the roster while it was
-// away: its own directory still lists it, but it hears of no leader, and no
-// other member answers while a majority of all refuse its certificate.
-func (m *Manager) refused(ctx context.Context, nodes []Node) bool {
+// gone reports whether this node is no member any more. Its own directory is no
+// proof: it may be older than the node's joining, and a node that was taken off
+// while it was away never hears of it. So the others are asked. One that is in
+// touch with a majority and does not list this node settles it. Otherwise most
+// of them must refuse this node's certificate, several times in a row, while
+// none lets it in: a single one may just be behind.
+func (m *Manager) gone(ctx context.Context, known []Node, listed bool) bool {
 	dir, ok := m.Host.Replica(cluster.Directory)
-	if !ok || len(nodes) < 2 {
+	if !ok {
 		return false
 	}
-	if _, ok := dir.Leader(); ok {
+	if _, led := dir.Leader(); led && listed {
 		m.shutOut = 0
 		return false
 	}
-	refusing := 0
-	for _, n := range nodes {
-		if n.ID == m.Self {
-			continue
-		}
-		cctx, cancel := context.WithTimeout(ctx, time.Second)
-		err := m.call(cctx, n.ID, "report", nil, nil)
-		cancel()
-		if err == nil {
-			m.shutOut = 0
-			return false
-		}
-		if errors.Is(err, cluster.ErrNotMember) {
-			refusing++
+	var others []Node
+	for _, n := range known {
+		if n.ID != m.Self {
+			others = append(others, n)
 		}
 	}
-	if refusing < (len(nodes)-1)/2+1 {
+	answers := make(chan stance, len(others))
+	for _, n := range others {
+		go func() { answers <- m.ask(ctx, n.ID, listed) }()
+	}
+	count := map[stance]int{}
+	for range others {
+		count[<-answers]++
+	}
+	if count[unlists] > 0 {
+		return true
+	}
+	if count[admits] > 0 || count[refuses] < len(others)/2+1 {
 		m.shutOut = 0
 		return false
 	}
@@ -193,38 +209,51 @@ func (m *Manager) refused(ctx context.Context, nodes []Node) bool {
 	return m.shutOut >= refusedTimes
 }
 
-// confirmedGone asks the members whether they too do not list this node. A
-// member that refuses the connection has answered.
-func (m *Manager) confirmedGone(ctx context.Context, nodes []Node) bool {
-	gone := 0
-	for _, n := range nodes {
-		cctx, cancel := context.WithTimeout(ctx, time.Second)
-		var listed bool
-		err := m.call(cctx, n.ID, "listed", m.Self, &listed)
-		cancel()
-		if err == nil && !listed || errors.Is(err, cluster.ErrNotMember) {
-			gone++
-		}
-		if err == nil && listed {
-			return false
-		}
+// stance is how another member sees this node.
+type stance int
+
+const (
+	silent  stance = iota
+	refuses        // this node's certificate
+	admits
+	unlists // as of a majority, it is no member
+)
+
+func (m *Manager) ask(ctx context.Context, id cluster.NodeID, listed bool) stance {
+	call := func(op string, arg, out any) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return m.call(ctx, id, op, arg, out)
 	}
-	return gone > 0
+	err := call("report", nil, nil)
+	switch {
+	case errors.Is(err, cluster.ErrNotMember):
+		return refuses
+	case err != nil:
+		return silent
+	case listed:
+		return admits
+	}
+	var lists bool
+	if err := call("listed", m.Self, &lists); err == nil && !lists {
+		return unlists
+	}
+	return admits
 }
 
 // cut ends the connections of nodes that left the roster since the last step.
 func (m *Manager) cut(nodes []Node) {
 	m.mu.Lock()
 	var cut []cluster.NodeID
-	for id := range m.gone {
+	for id := range m.present {
 		if _, ok := find(nodes, id); !ok {
 			cut = append(cut, id)
-			delete(m.gone, id)
+			delete(m.present, id)
 		}
 	}
 	for _, n := range nodes {
 		if n.ID != m.Self {
-			m.gone[n.ID] = true
+			m.present[n.ID] = true
 		}
 	}
 	m.mu.Unlock()
@@ -235,62 +264,61 @@ func (m *Manager) cut(nodes []Node) {
 }
 
 // reconcile makes at most one change to the configuration of a group led
-// here, so that it follows the roster. Removing comes before adding only when
-// the one to go is already out of the roster; an addition always enters as a
-// non-voter and is promoted when it has caught up and holds every body.
-func (m *Manager) reconcile(ctx context.Context, r Replica, nodes []Node) error {
+// here, so that it follows the roster, and reports whether it tried to. What
+// is off the roster goes first; what is new enters as a non-voter and is
+// promoted when it has caught up and holds every body. reports are what the
+// nodes said of themselves a moment ago.
+func (m *Manager) reconcile(ctx context.Context, r Replica, nodes []Node, reports map[cluster.NodeID]NodeReport) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	servers, err := r.Servers()
 	if err != nil {
-		return err
+		return false, err
 	}
 	log := m.Log.With("group", r.ID())
 	voters := 0
 	byNode := map[cluster.NodeID]Server{}
+	leaves := false
 	for _, s := range servers {
 		if s.Voter {
 			voters++
 		}
 		byNode[s.Node] = s
+		if n, member := find(nodes, s.Node); member && !n.Leaving {
+			continue
+		}
+		leaves = leaves || s.Node == m.Self
+	}
+	if leaves {
+		// First of all: whoever leads next removes the others too.
+		log.Info("handing over leadership before leaving")
+		return true, r.Transfer(ctx, cluster.NodeID{})
 	}
 	for _, s := range servers {
-		n, member := find(nodes, s.Node)
-		if member && !n.Leaving {
-			continue
+		if n, member := find(nodes, s.Node); !member || n.Leaving {
+			log.Info("removing a replica", "server", s.ID)
+			return true, r.Remove(ctx, s.ID)
 		}
-		if s.Node == m.Self {
-			log.Info("handing over leadership before leaving")
-			return r.Transfer(ctx, cluster.NodeID{})
-		}
-		log.Info("removing a replica", "server", s.ID)
-		return r.Remove(ctx, s.ID)
 	}
 	for _, n := range nodes {
-		if n.Leaving {
-			continue
-		}
-		var report NodeReport
 		s, in := byNode[n.ID]
-		if in && s.Voter {
+		if n.Leaving || in && s.Voter {
 			continue
 		}
-		if err := m.call(ctx, n.ID, "report", nil, &report); err != nil {
-			log.Debug("node does not answer yet", "node", n.ID, "err", err)
-			continue
-		}
-		gr, hosts := report.group(r.ID())
+		gr, hosts := reports[n.ID].group(r.ID())
 		switch {
-		case in && hosts && gr.ServerID != s.ID:
+		case !hosts:
+			// It does not answer, or does not run the group yet.
+		case in && gr.ServerID != s.ID:
 			// A replica that lost its log enters again under a new id.
 			log.Info("removing a replica that began anew", "server", s.ID)
-			return r.Remove(ctx, s.ID)
-		case !in && hosts:
+			return true, r.Remove(ctx, s.ID)
+		case !in:
 			log.Info("adding a replica", "server", gr.ServerID)
-			return r.AddNonvoter(ctx, gr.ServerID)
-		case in && !s.Voter && voters < MaxVoters && caughtUp(gr, r.Report()):
+			return true, r.AddNonvoter(ctx, gr.ServerID)
+		case voters < MaxVoters && caughtUp(gr, r.Report()):
 			log.Info("replica becomes a voter", "server", s.ID)
-			return r.Promote(ctx, s.ID)
+			return true, r.Promote(ctx, s.ID)
 		}
 	}
 	// A voter that lost its log answers with another id: it must go before it
@@ -299,22 +327,15 @@ func (m *Manager) reconcile(ctx context.Context, r Replica, nodes []Node) error 
 		if !s.Voter || s.Node == m.Self {
 			continue
 		}
-		cctx, cancel := context.WithTimeout(ctx, time.Second)
-		var report NodeReport
-		err := m.call(cctx, s.Node, "report", nil, &report)
-		cancel()
-		if err != nil {
-			continue
-		}
-		if gr, ok := report.group(r.ID()); ok && gr.ServerID != s.ID {
+		if gr, ok := reports[s.Node].group(r.ID()); ok && gr.ServerID != s.ID {
 			if err := m.risk(ctx, s.Node, []cluster.GroupID{r.ID()}, nil); err != nil {
-				return err
+				return false, err
 			}
 			log.Warn("removing a voter that began anew", "server", s.ID)
-			return r.Remove(ctx, s.ID)
+			return true, r.Remove(ctx, s.ID)
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // caughtUp reports whether a replica may vote: it has applied nearly all the
@@ -322,10 +343,4 @@ func (m *Manager) reconcile(ctx context.Context, r Replica, nodes []Node) error 
 func caughtUp(gr, leader GroupReport) bool {
 	const slack = 1000
 	return gr.Whole && gr.Alarm == "" && gr.Applied+slack >= leader.Commit && gr.Applied > 0
-}
-
-// serverNode is the node part of a Raft server id.
-func serverNode(serverID string) (cluster.NodeID, error) {
-	node, _, _ := strings.Cut(serverID, ".")
-	return cluster.ParseNodeID(node)
 }

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/crypto/keyring"
@@ -70,6 +72,9 @@ type joinGrant struct {
 // Init makes a new cluster of one node in an empty keyring. Serving it begins
 // the groups.
 func Init(ring *keyring.Ring, name, address string, mailGroups, level uint32) (Identity, error) {
+	if err := checkName(name); err != nil {
+		return Identity{}, err
+	}
 	if mailGroups < 1 || mailGroups > 256 {
 		return Identity{}, errors.New("member: between 1 and 256 mail groups")
 	}
@@ -115,6 +120,18 @@ func Init(ring *keyring.Ring, name, address string, mailGroups, level uint32) (I
 		id.Groups = append(id.Groups, cluster.GroupID(g))
 	}
 	return id, keep(ring, id, key, cert)
+}
+
+// checkName refuses names that would be ambiguous or unreadable on a terminal.
+func checkName(name string) error {
+	ok := len(name) >= 1 && len(name) <= 63 && utf8.ValidString(name)
+	for _, r := range name {
+		ok = ok && unicode.IsPrint(r) && r != ' ' && r != '/'
+	}
+	if !ok {
+		return errors.New("member: a node's name has 1 to 63 bytes, no spaces, slashes or control characters")
+	}
+	return nil
 }
 
 // newNode makes a node's id, key (PKCS #8) and certificate request.
@@ -329,7 +346,7 @@ func (m *Manager) NewToken(ctx context.Context, ttl time.Duration) (*pki.Token, 
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	expires := time.Now().Add(ttl)
+	expires := m.now().Add(ttl)
 	return tok, expires, m.Roster.PutToken(ctx, tok.ID[:], Token{Verifier: sealed, Expires: expires})
 }
 
@@ -351,26 +368,30 @@ func (m *Manager) ServeJoin(ctx context.Context, conn net.Conn, exporter []byte)
 	var reply joinReply
 	grant, answer, err := m.grant(ctx, &req, exporter)
 	if err != nil {
-		m.Log.Warn("a node was refused to join", "node", req.Node, "remote", conn.RemoteAddr(), "err", err)
+		// What a stranger says of itself stays out of the log.
+		m.Log.Warn("a node was refused to join", "remote", conn.RemoteAddr(), "err", err)
 		reply.Error = err.Error()
 	} else {
 		reply.Grant, reply.Answer = grant, answer
 	}
 	if err := writeFrame(conn, reply); err != nil {
-		m.Log.Warn("answer to a joining node", "node", req.Node, "err", err)
+		m.Log.Warn("answer to a joining node", "err", err)
 	}
 }
 
 func (m *Manager) grant(ctx context.Context, req *joinRequest, exporter []byte) (grant, answer []byte, err error) {
-	if !m.joins.allow() {
+	if !m.joins.allow(m.now()) {
 		return nil, nil, errors.New("member: too many join calls, try again in a minute")
 	}
 	node, err := cluster.ParseNodeID(req.Node)
 	if err != nil {
 		return nil, nil, err
 	}
-	if req.Name == "" || len(req.Name) > 63 || len(req.Address) > 255 {
-		return nil, nil, errors.New("member: bad name or address")
+	if err := checkName(req.Name); err != nil {
+		return nil, nil, err
+	}
+	if len(req.Address) > 255 {
+		return nil, nil, errors.New("member: bad address")
 	}
 	if _, _, err := net.SplitHostPort(req.Address); err != nil {
 		return nil, nil, fmt.Errorf("member: bad address: %w", err)
@@ -386,7 +407,7 @@ func (m *Manager) grant(ctx context.Context, req *joinRequest, exporter []byte) 
 	if err != nil {
 		return nil, nil, err
 	}
-	if !ok || time.Now().After(tok.Expires) {
+	if !ok || m.now().After(tok.Expires) {
 		return nil, nil, ErrNoToken
 	}
 	v, err := m.Ring.OpenRoot(keyring.KindJoinToken, req.Token, tok.Verifier)
@@ -571,11 +592,11 @@ type limiter struct {
 	n     int
 }
 
-func (l *limiter) allow() bool {
+func (l *limiter) allow(now time.Time) bool {
 	const perMinute = 30
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := time.Now(); now.Sub(l.start) > time.Minute {
+	if now.Sub(l.start) > time.Minute {
 		l.start, l.n = now, 0
 	}
 	l.n++

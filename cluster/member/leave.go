@@ -19,8 +19,13 @@ const (
 
 // risk refuses to take a node out of groups (nil: all) when the rest would be
 // without a quorum of reachable voters, or without a majority that holds every
-// body (replication-hazards 12).
+// body (replication-hazards 12). Voters that are on their way out already count
+// as gone: two nodes that leave at once are judged together.
 func (m *Manager) risk(ctx context.Context, leaving cluster.NodeID, groups []cluster.GroupID, accepted []string) error {
+	nodes, err := m.Roster.Nodes()
+	if err != nil {
+		return err
+	}
 	reports := m.Reports(ctx)
 	for _, r := range m.Host.Replicas() {
 		if groups != nil && !slices.Contains(groups, r.ID()) {
@@ -32,7 +37,7 @@ func (m *Manager) risk(ctx context.Context, leaving cluster.NodeID, groups []clu
 		}
 		rest, up, whole := 0, 0, 0
 		for _, s := range servers {
-			if !s.Voter || s.Node == leaving {
+			if n, member := find(nodes, s.Node); !s.Voter || s.Node == leaving || !member || n.Leaving {
 				continue
 			}
 			rest++
@@ -118,6 +123,12 @@ func (m *Manager) Leave(ctx context.Context, accepted []string) error {
 	if err := m.Roster.PutNode(ctx, self, false); err != nil {
 		return err
 	}
+	// Another may have begun to leave since the check above. Now each of them
+	// sees the other.
+	if err := m.risk(ctx, m.Self, nil, accepted); err != nil {
+		self.Leaving = false
+		return errors.Join(fmt.Errorf("%w; this node stays, restart it to serve clients again", err), m.Roster.PutNode(ctx, self, false))
+	}
 	m.Kick()
 	if err := m.poll(ctx, func() bool { return m.inNoGroup(ctx) }); err != nil {
 		return fmt.Errorf("member: still counted in a group: %w", err)
@@ -163,7 +174,7 @@ func (m *Manager) inNoGroup(ctx context.Context) bool {
 		return false
 	}
 	for _, g := range append([]cluster.GroupID{cluster.Directory}, groups...) {
-		free := false
+		leaders, counting := 0, 0
 		for id, rep := range reports {
 			gr, ok := rep.group(g)
 			if !ok || !gr.Leads || id == m.Self {
@@ -173,9 +184,12 @@ func (m *Manager) inNoGroup(ctx context.Context) bool {
 			cctx, cancel := context.WithTimeout(ctx, time.Second)
 			err := m.call(cctx, id, "counts", countsArg{g, m.Self}, &counted)
 			cancel()
-			free = err == nil && !counted
+			leaders++
+			if err != nil || counted {
+				counting++
+			}
 		}
-		if !free {
+		if leaders == 0 || counting > 0 {
 			return false
 		}
 	}
@@ -201,16 +215,32 @@ func (m *Manager) poll(ctx context.Context, cond func() bool) error {
 	return nil
 }
 
-// Lookup finds a member by name or id.
+// minPrefix is how many digits of an id name a node.
+const minPrefix = 6
+
+// Lookup finds a member by its id, its name, or the beginning of its id if that
+// fits one node only.
 func (m *Manager) Lookup(nameOrID string) (Node, error) {
 	nodes, err := m.Roster.Nodes()
 	if err != nil {
 		return Node{}, err
 	}
-	for _, n := range nodes {
-		if n.Name == nameOrID || n.ID.String() == nameOrID ||
-			len(nameOrID) >= 6 && strings.HasPrefix(n.ID.String(), nameOrID) {
-			return n, nil
+	for _, fits := range []func(Node) bool{
+		func(n Node) bool { return n.ID.String() == nameOrID },
+		func(n Node) bool { return n.Name == nameOrID },
+		func(n Node) bool { return len(nameOrID) >= minPrefix && strings.HasPrefix(n.ID.String(), nameOrID) },
+	} {
+		var found []Node
+		for _, n := range nodes {
+			if fits(n) {
+				found = append(found, n)
+			}
+		}
+		switch {
+		case len(found) == 1:
+			return found[0], nil
+		case len(found) > 1:
+			return Node{}, fmt.Errorf("%w: %s fits more than one", ErrNoNode, nameOrID)
 		}
 	}
 	return Node{}, fmt.Errorf("%w: %s", ErrNoNode, nameOrID)
@@ -253,8 +283,9 @@ func (m *Manager) Evict(ctx context.Context, nameOrID string, stolen bool, accep
 	return n, nil
 }
 
-// Transfer hands leadership of a group (nil: of all this cluster has that the
-// node to be relieved leads) to a node, or to any other.
+// Transfer hands leadership of a group (nil: of all) to a node, or, without one,
+// to any other (of all groups: those that this node leads). The groups moved
+// stay where they are for holdTime, then leadership is spread again.
 func (m *Manager) Transfer(ctx context.Context, group *cluster.GroupID, to string) ([]cluster.GroupID, error) {
 	var target cluster.NodeID
 	if to != "" {
@@ -264,6 +295,13 @@ func (m *Manager) Transfer(ctx context.Context, group *cluster.GroupID, to strin
 		}
 		target = n.ID
 	}
+	var chosen []cluster.GroupID
+	for _, r := range m.Host.Replicas() {
+		if group == nil || r.ID() == *group {
+			chosen = append(chosen, r.ID())
+		}
+	}
+	m.holdEverywhere(ctx, chosen)
 	var moved []cluster.GroupID
 	for _, r := range m.Host.Replicas() {
 		leader, ok := r.Leader()

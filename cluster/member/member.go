@@ -143,18 +143,26 @@ type Manager struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 
-	shutOut int // ticks in a row; only run touches it
+	now func() time.Time
+
+	// Only run touches these.
+	shutOut int // ticks in a row
+	spread  spread
 
 	mu      sync.Mutex
-	ca      *authority // cached
-	gone    map[cluster.NodeID]bool
+	ca      *authority              // cached
+	present map[cluster.NodeID]bool // on the roster at the last step
+	held    map[cluster.GroupID]time.Time
 	joins   limiter
 	removed bool
 }
 
 // New returns a Manager and registers its RPC method. Start runs it.
 func New(c Config) *Manager {
-	m := &Manager{Config: c, kick: make(chan struct{}, 1), gone: map[cluster.NodeID]bool{}, stop: func() {}}
+	m := &Manager{
+		Config: c, kick: make(chan struct{}, 1), stop: func() {}, now: time.Now,
+		present: map[cluster.NodeID]bool{}, held: map[cluster.GroupID]time.Time{},
+	}
 	c.Peers.Handle(cluster.MethodMember, m.serve)
 	return m
 }

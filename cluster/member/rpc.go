@@ -109,6 +109,12 @@ func (m *Manager) serve(ctx context.Context, from cluster.NodeID, req []byte) ([
 		if err := g.Transfer(ctx, a.To); err != nil {
 			return nil, err
 		}
+	case "hold":
+		var groups []cluster.GroupID
+		if err := json.Unmarshal(r.Arg, &groups); err != nil {
+			return nil, err
+		}
+		m.hold(groups)
 	case "digests":
 		var id cluster.GroupID
 		if err := json.Unmarshal(r.Arg, &id); err != nil {
