@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"altmail.se/altmail/frontend/imapwire"
@@ -137,10 +138,14 @@ func (f *fetcher) run(uids []mailstore.Range, since mailstore.ModSeq, markSeen b
 	if f.need > needRow {
 		size = summaryBatch
 	}
+	if since > 0 {
+		// The index by MODSEQ knows what changed; nothing else is looked at.
+		return f.changed(uids, since, size, markSeen)
+	}
 	f.rows = make([]mailstore.Message, 0, min(size, f.s.box.count(uids)))
 	for len(uids) > 0 {
 		v := f.s.account.Read()
-		rest, err := f.s.collect(v, &f.rows, uids, since, size)
+		rest, err := f.s.collect(v, &f.rows, uids, size)
 		if err == nil && f.need == needSummary {
 			err = f.summaries(v)
 		}
@@ -149,39 +154,72 @@ func (f *fetcher) run(uids []mailstore.Range, since mailstore.ModSeq, markSeen b
 			return err
 		}
 		uids = rest
-		for i := range f.rows {
-			m := &f.rows[i]
-			switch f.need {
-			case needRow:
-				f.row(m)
-			case needBody:
-				if err := f.whole(m); err != nil {
-					return err
-				}
-			}
-			if markSeen && m.Flags&mailstore.FlagSeen == 0 {
-				f.seen = addUID(f.seen, m.UID)
-			}
-		}
-		f.s.w.Release()
-		if err := f.s.w.Err(); err != nil {
-			return &connError{err}
-		}
-		if err := f.c.ctx.Err(); err != nil {
+		if err := f.batch(markSeen); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// collect reads up to max messages of the ranges that changed after since, and
-// returns the ranges that are left.
-func (s *session) collect(v *lookup.View, rows *[]mailstore.Message, uids []mailstore.Range, since mailstore.ModSeq, max int) ([]mailstore.Range, error) {
+// changed puts out the messages of the ranges with a MODSEQ above since (RFC
+// 7162 section 3.1.4.1).
+func (f *fetcher) changed(uids []mailstore.Range, since mailstore.ModSeq, size int, markSeen bool) error {
+	v := f.s.account.Read()
+	ch, err := v.Changes(f.s.box.id, since)
+	v.Close()
+	if errors.Is(err, mailstore.ErrNoMailbox) {
+		return errBoxGone
+	}
+	if err != nil {
+		return err
+	}
+	all := slices.DeleteFunc(ch.Messages, func(m mailstore.Message) bool { return !inRanges(uids, m.UID) })
+	for len(all) > 0 {
+		f.rows = all[:min(size, len(all))]
+		all = all[len(f.rows):]
+		if f.need == needSummary {
+			v := f.s.account.Read()
+			err := f.summaries(v)
+			v.Close()
+			if err != nil {
+				return err
+			}
+		}
+		if err := f.batch(markSeen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch finishes a batch, without a view open.
+func (f *fetcher) batch(markSeen bool) error {
+	for i := range f.rows {
+		m := &f.rows[i]
+		switch f.need {
+		case needRow:
+			f.row(m)
+		case needBody:
+			if err := f.whole(m); err != nil {
+				return err
+			}
+		}
+		if markSeen && m.Flags&mailstore.FlagSeen == 0 {
+			f.seen = addUID(f.seen, m.UID)
+		}
+	}
+	f.s.w.Release()
+	if err := f.s.w.Err(); err != nil {
+		return &connError{err}
+	}
+	return f.c.ctx.Err()
+}
+
+// collect reads up to max messages of the ranges, and returns the ranges that
+// are left.
+func (s *session) collect(v *lookup.View, rows *[]mailstore.Message, uids []mailstore.Range, max int) ([]mailstore.Range, error) {
 	out := (*rows)[:0]
 	err := v.Messages(s.box.id, uids, func(m *mailstore.Message) error {
-		if m.ModSeq <= since {
-			return nil
-		}
 		out = append(out, *m)
 		if len(out) == max {
 			return errStop
@@ -215,7 +253,7 @@ func (c *call) rows(uids []mailstore.Range, fn func(*mailstore.Message) error) e
 	var rows []mailstore.Message
 	for len(uids) > 0 {
 		v := c.s.account.Read()
-		rest, err := c.s.collect(v, &rows, uids, 0, rowBatch)
+		rest, err := c.s.collect(v, &rows, uids, rowBatch)
 		v.Close()
 		if err != nil {
 			return err

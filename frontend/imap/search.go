@@ -170,7 +170,7 @@ func (r *searchRun) scan(ctx context.Context, uids []mailstore.Range) error {
 			return err
 		}
 		v := s.account.Read()
-		rest, err := s.collect(v, &r.rows, uids, 0, summaryBatch)
+		rest, err := s.collect(v, &r.rows, uids, summaryBatch)
 		if err == nil {
 			err = r.batch(ctx, v)
 		}

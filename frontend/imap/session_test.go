@@ -427,3 +427,21 @@ func (th *testThrottle) Wait(context.Context, net.Addr) error {
 }
 
 func (th *testThrottle) Result(_ net.Addr, ok bool) { th.results = append(th.results, ok) }
+
+// A session that is open when its account is closed is served no further.
+func TestClosedAccount(t *testing.T) {
+	k := newKit(t, nil)
+	k.deliver("INBOX", "Subject: x\r\n\r\nx\r\n")
+	idle, busy := k.login("alice"), k.login("alice")
+	for _, c := range []*client{idle, busy} {
+		c.ok("SELECT INBOX")
+	}
+	idle.send("a IDLE\r\n")
+	idle.line()
+	if err := k.stack.Commit.CloseAccount(context.Background(), k.alice); err != nil {
+		t.Fatal(err)
+	}
+	idle.closed("* BYE Selected mailbox is gone")
+	busy.send("a FETCH 1 BODY[]\r\n")
+	busy.closed("* BYE Selected mailbox is gone")
+}

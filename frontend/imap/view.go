@@ -91,8 +91,12 @@ func (s *session) announce(o announce) error {
 	if s.hinted() || o.force {
 		s.stale = false
 		v := s.account.Read()
-		var err error
-		ch, err = v.Changes(b.id, b.modseq)
+		// A closed account is served no further, though its rows and this
+		// session's keys are still there (H2).
+		_, err := v.HighestModSeq()
+		if err == nil {
+			ch, err = v.Changes(b.id, b.modseq)
+		}
 		v.Close()
 		if errors.Is(err, mailstore.ErrNoMailbox) || errors.Is(err, mailstore.ErrNoAccount) || err == nil && ch.Reset {
 			return errBoxGone
