@@ -278,6 +278,7 @@ func (n *nodeProc) start() error {
 	n.bg.Go(func() { n.bodies.Run(n.ctx) })
 	n.bg.Go(func() { n.commit.NewDriver().Run(n.ctx) })
 	n.bg.Go(n.renewals)
+	n.bg.Go(n.erase)
 
 	var services []service
 	add := func(name string, addrs []string, s *smtp.Server) {

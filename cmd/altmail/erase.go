@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/crypto/cryptfs"
+	"altmail.se/altmail/crypto/keyring"
+	"altmail.se/altmail/mailstore/state"
+)
+
+// erasedFact is when keys were last changed and the state last rewritten.
+const erasedFact = "erased-at"
+
+// erase makes what was deleted leave this node's disk in time (P6): every half
+// of erase_within, log and file keys change, the state is rewritten without
+// what was deleted, and keys that nothing uses any more are destroyed, so that
+// blocks the file system has let go of are noise. Log files and body segments
+// are rewritten by the groups and the body store themselves.
+func (n *nodeProc) erase() {
+	every := time.Duration(n.cfg.Store.EraseWithin) / 2
+	for {
+		wait := every
+		if b, ok := n.ring.Get(erasedFact); ok {
+			if at, err := strconv.ParseInt(string(b), 10, 64); err == nil {
+				wait = max(time.Until(time.Unix(at, 0).Add(every)), time.Second)
+			}
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-n.ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+		if err := n.eraseOnce(n.ctx); err != nil && n.ctx.Err() == nil {
+			n.log.Error("deleted mail may still be on this disk", "err", err)
+			// Again in a while, not at once and not a whole period later.
+			every := min(every, time.Hour)
+			select {
+			case <-n.ctx.Done():
+				return
+			case <-time.After(every):
+			}
+		}
+	}
+}
+
+func (n *nodeProc) eraseOnce(ctx context.Context) error {
+	begin := time.Now()
+	if err := rotate(ctx, n.ring, n.db, stateDir(n.cfg), n.oldestLogKey); err != nil {
+		return err
+	}
+	if err := n.ring.Put(erasedFact, strconv.AppendInt(nil, time.Now().Unix(), 10)); err != nil {
+		return err
+	}
+	n.log.Info("keys changed and state rewritten", "took", time.Since(begin))
+	return nil
+}
+
+// oldestLogKey is the oldest log key epoch that any group here still needs.
+func (n *nodeProc) oldestLogKey() (keyring.Epoch, error) {
+	oldest := keyring.Epoch(0)
+	for _, r := range n.node.Replicas() {
+		g, ok := r.(interface{ OldestLogKey() (uint32, error) })
+		if !ok {
+			return 0, fmt.Errorf("group %s does not tell its log keys", r.ID())
+		}
+		e, err := g.OldestLogKey()
+		if err != nil {
+			return 0, fmt.Errorf("group %s: %w", r.ID(), err)
+		}
+		if oldest == 0 || keyring.Epoch(e) < oldest {
+			oldest = keyring.Epoch(e)
+		}
+	}
+	if oldest == 0 {
+		return 0, cluster.ErrStopped
+	}
+	return oldest, nil
+}
+
+// rotate begins new log and file keys, rewrites the state, and destroys the
+// keys that nothing needs any more.
+func rotate(ctx context.Context, ring *keyring.Ring, db *state.DB, dir string, oldestLog func() (keyring.Epoch, error)) error {
+	if _, err := ring.NewLogKey(); err != nil {
+		return err
+	}
+	if _, err := ring.NewFileKey(); err != nil {
+		return err
+	}
+	if err := db.Compact(ctx); err != nil {
+		return err
+	}
+	used, err := cryptfs.EpochsInUse(vfs.Default, dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	// The former epoch stays until the next time: a file just made under it
+	// may not have its header yet, and is not counted.
+	current, _ := ring.FileKey()
+	for _, e := range ring.FileKeyEpochs() {
+		if e+1 < current && used[uint32(e)] == 0 {
+			errs = append(errs, ring.DropFileKey(e))
+		}
+	}
+	oldest, err := oldestLog()
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	newest, _ := ring.LogKey()
+	for _, e := range ring.LogKeyEpochs() {
+		if e < oldest && e+1 < newest {
+			errs = append(errs, ring.DropLogKey(e))
+		}
+	}
+	return errors.Join(errs...)
+}
