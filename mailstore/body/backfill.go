@@ -27,10 +27,15 @@ type Live func(after cluster.BodyID) iter.Seq2[cluster.BodyRef, error]
 // backfill is the set of a group's bodies that should be here and are not. It
 // needs no file: Reconcile computes it anew.
 type backfill struct {
-	n atomic.Int64 // len(missing), for a look without the lock
+	n       atomic.Int64 // len(missing), for a look without the lock
+	replays atomic.Int64 // len(replay), likewise
 
 	mu      sync.Mutex
 	missing map[cluster.BodyID]*lack
+	// replay holds bodies that were pinned and not here when Reconcile began:
+	// log entries that are still to be applied name them. Whether the state
+	// then refers to them is known when their pin is released.
+	replay  map[cluster.BodyID]struct{}
 	limit   int // maxMissing
 	live    Live
 	scan    int // counts scans begun
@@ -45,7 +50,7 @@ type backfill struct {
 // lack is one missing body.
 type lack struct {
 	ref   cluster.BodyRef
-	index uint64 // the entry that names it; 0: long applied
+	index uint64 // an entry as high as the one that names it, or higher
 	heal  bool   // it had been here
 	tries int
 	next  time.Time
@@ -53,6 +58,7 @@ type lack struct {
 
 func (b *backfill) init() {
 	b.missing = make(map[cluster.BodyID]*lack)
+	b.replay = make(map[cluster.BodyID]struct{})
 	b.limit = maxMissing
 }
 
@@ -64,8 +70,10 @@ func (b *backfill) restart() {
 
 func (b *backfill) len() int { return int(b.n.Load()) }
 
-// add queues bodies that are not queued yet; called without group.mu.
-func (b *backfill) add(s *Store, index uint64, refs ...cluster.BodyRef) {
+// add queues bodies that are not queued yet; called without group.mu. A member
+// that is below index proves nothing about them (R8): for a body of the state,
+// index is where this node's state is.
+func (b *backfill) add(s *Store, index uint64, heal bool, refs ...cluster.BodyRef) {
 	b.mu.Lock()
 	for _, r := range refs {
 		if l := b.missing[r.ID]; l != nil {
@@ -79,7 +87,7 @@ func (b *backfill) add(s *Store, index uint64, refs ...cluster.BodyRef) {
 			b.restart()
 			break
 		}
-		b.missing[r.ID] = &lack{ref: r, index: index, heal: index == 0}
+		b.missing[r.ID] = &lack{ref: r, index: index, heal: heal}
 	}
 	b.n.Store(int64(len(b.missing)))
 	b.mu.Unlock()
@@ -89,7 +97,7 @@ func (b *backfill) add(s *Store, index uint64, refs ...cluster.BodyRef) {
 // settle takes a body off the queue: it has come, or is not wanted any more.
 // It reports whether the body had been here before.
 func (b *backfill) settle(id cluster.BodyID) (healed bool) {
-	if b.n.Load() == 0 {
+	if b.n.Load() == 0 && b.replays.Load() == 0 {
 		return false
 	}
 	b.mu.Lock()
@@ -97,7 +105,35 @@ func (b *backfill) settle(id cluster.BodyID) (healed bool) {
 	l := b.missing[id]
 	delete(b.missing, id)
 	b.n.Store(int64(len(b.missing)))
+	b.replayed(id)
 	return l != nil && l.heal
+}
+
+// replayed takes a body off the replay set; called with the lock.
+func (b *backfill) replayed(id cluster.BodyID) {
+	delete(b.replay, id)
+	b.replays.Store(int64(len(b.replay)))
+}
+
+// unpinned is told of bodies whose last pin was released while they were not
+// here. The entry that named one may have been stored as committed, with its
+// body on the way, in a life before this one: then it is in no queue, and the
+// scan may have been before the entry.
+func (g *group) unpinned(refs []cluster.BodyRef) {
+	b := &g.back
+	if !b.ready() {
+		return // the scan is yet to come, and sees what is applied now
+	}
+	index := max(g.s.opts.Live.Applied(g.id), 1)
+	for _, r := range refs {
+		// An error is judged when it is asked again, by stillWanted.
+		if ref, err := g.s.opts.Live.Referenced(g.id, r.ID); ref || err != nil {
+			b.add(g.s, index, false, r)
+		}
+		b.mu.Lock()
+		b.replayed(r.ID)
+		b.mu.Unlock()
+	}
 }
 
 func (b *backfill) until(d uint64) {
@@ -142,11 +178,18 @@ func (s *Store) Backfill(group cluster.GroupID, index uint64, refs []cluster.Bod
 	for _, r := range refs {
 		if _, ok := g.tab.get(keyOf(r.ID)); !ok {
 			missing = append(missing, r)
+			continue
+		}
+		// It came before its entry, which nobody pins. As long as nothing
+		// refers to it, it must not be taken for an orphan (R11): it is
+		// looked at once the entry is durable, not before.
+		if _, hinted := g.dead[r.ID]; hinted || len(g.dead) < maxDead {
+			g.dead[r.ID] = max(g.dead[r.ID], index)
 		}
 	}
 	g.mu.Unlock()
 	if len(missing) > 0 {
-		g.back.add(s, index, missing...)
+		g.back.add(s, index, false, missing...)
 	}
 }
 
@@ -161,17 +204,28 @@ func (s *Store) Reconcile(ctx context.Context, group cluster.GroupID, live Live)
 	if err != nil {
 		return err
 	}
+	g.distrust(live)
+	return g.scanLive(ctx)
+}
+
+// distrust begins the comparison anew: from here on the node is not whole.
+func (g *group) distrust(live Live) {
 	b := &g.back
-	b.mu.Lock()
-	b.live, b.begun = live, true
-	b.restart()
-	b.mu.Unlock()
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, seg := range g.segs {
 		seg.swept = false
 	}
-	g.mu.Unlock()
-	return g.scanLive(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.live, b.begun = live, true
+	b.restart()
+	for id := range g.pins {
+		if _, here := g.tab.get(keyOf(id)); !here {
+			b.replay[id] = struct{}{}
+		}
+	}
+	b.replays.Store(int64(len(b.replay)))
 }
 
 // scanLive goes on with the comparison until the queue is full.
@@ -200,7 +254,7 @@ func (g *group) scanLive(ctx context.Context) error {
 				b.pause(scan, cursor)
 				return nil
 			}
-			b.add(g.s, max(index, 1), ref)
+			b.add(g.s, max(index, 1), false, ref)
 		}
 		cursor = ref.ID
 	}
@@ -233,7 +287,7 @@ func (s *Store) Whole(group cluster.GroupID) bool {
 	b := &g.back
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.scanned && len(b.missing) == 0 && applied >= b.gone
+	return b.scanned && len(b.missing) == 0 && len(b.replay) == 0 && applied >= b.gone
 }
 
 // GiveUp takes a body that no member has any more off the queue, after the
@@ -370,8 +424,9 @@ func (g *group) stillWanted(refs []cluster.BodyRef, index uint64) []cluster.Body
 	for _, r := range refs {
 		g.mu.Lock()
 		_, here := g.tab.get(keyOf(r.ID))
+		pinned := g.pins[r.ID] > 0 // an entry still to be applied names it
 		g.mu.Unlock()
-		if !here && applied >= index {
+		if !here && !pinned && applied >= index {
 			ref, err := g.s.opts.Live.Referenced(g.id, r.ID)
 			here = err == nil && !ref
 		}

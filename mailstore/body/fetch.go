@@ -157,8 +157,8 @@ func (s *Store) Fetch(ctx context.Context, group cluster.GroupID, ref cluster.Bo
 	if err != nil {
 		return nil, err
 	}
-	g.back.add(s, 0, ref)
-	index := s.opts.Live.Applied(group)
+	index := max(s.opts.Live.Applied(group), 1)
+	g.back.add(s, index, false, ref)
 	cause := error(cluster.ErrNotHere)
 	for _, peer := range g.candidates(cluster.NodeID{}, int(ref.ID[0])) {
 		h, err := g.fetchOne(ctx, peer, index, ref)

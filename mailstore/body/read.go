@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -200,7 +201,7 @@ func (g *group) quarantine(ref cluster.BodyRef, p place) {
 	g.mu.Unlock()
 	g.s.stats.damaged.Add(1)
 	g.s.log.Error("damaged body set aside", "group", g.id, "segment", p.seq, "offset", p.off)
-	g.back.add(g.s, 0, ref)
+	g.back.add(g.s, max(g.s.opts.Live.Applied(g.id), 1), true, ref)
 }
 
 // Pin keeps bodies from being reclaimed until release is called. The gate's
@@ -212,11 +213,10 @@ func (s *Store) Pin(group cluster.GroupID, refs []cluster.BodyRef) (release func
 	if err != nil || len(refs) == 0 {
 		return func() {} // closed or failed: nothing is reclaimed any more
 	}
-	ids := make([]cluster.BodyID, len(refs))
+	refs = slices.Clone(refs)
 	g.mu.Lock()
 	for i := range refs {
-		ids[i] = refs[i].ID
-		g.pins[ids[i]]++
+		g.pins[refs[i].ID]++
 	}
 	g.mu.Unlock()
 	var once atomic.Bool
@@ -224,12 +224,20 @@ func (s *Store) Pin(group cluster.GroupID, refs []cluster.BodyRef) (release func
 		if once.Swap(true) {
 			return
 		}
+		var absent []cluster.BodyRef
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		for _, id := range ids {
-			if g.pins[id]--; g.pins[id] <= 0 {
-				delete(g.pins, id)
+		for _, r := range refs {
+			if g.pins[r.ID]--; g.pins[r.ID] > 0 {
+				continue
 			}
+			delete(g.pins, r.ID)
+			if _, here := g.tab.get(keyOf(r.ID)); !here {
+				absent = append(absent, r)
+			}
+		}
+		g.mu.Unlock()
+		if len(absent) > 0 {
+			g.unpinned(absent)
 		}
 	}
 }
