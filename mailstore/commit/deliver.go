@@ -159,9 +159,10 @@ func (d *Door) deliverPart(ctx context.Context, p *part, s *sealed) {
 }
 
 // final reports whether an error will be the same however often the part is
-// repeated, so that a handoff would not help.
+// repeated, so that a handoff would not help. ErrUnsupported will not: the group
+// rises to the level of the others.
 func final(err error) bool {
-	return errors.Is(err, cluster.ErrTooLarge) || errors.Is(err, command.ErrInvalid) || errors.Is(err, ErrUnsupported)
+	return errors.Is(err, cluster.ErrTooLarge) || errors.Is(err, command.ErrInvalid)
 }
 
 // settle turns the outcomes of the parts into the recipients' errors, handing

@@ -288,6 +288,32 @@ func TestHandoffToAClosedAccount(t *testing.T) {
 	}
 }
 
+// A group that is behind in a rolling upgrade refuses a command it does not know
+// yet. The sender was told that the message is stored, so the handoff stays until
+// the group has caught up.
+func TestHandoffOutlivesAnUpgrade(t *testing.T) {
+	s := storetest.New(t)
+	a, b := apart(t, s)
+	s.Solo(b.Group()).Before(unanswered)
+	if errs := s.Commit.Deliver(ctx, commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)}); errs[1] != nil {
+		t.Fatal(errs)
+	}
+	s.Solo(b.Group()).Before(func(cluster.Proposal) error { return commit.ErrUnsupported })
+	d := s.Commit.NewDriver()
+	d.Step(ctx)
+	d.Step(ctx)
+	if st := s.Commit.Stats(); st.HandoffsClosed != 0 || st.HandoffsLost != 0 {
+		t.Errorf("given up: %+v", st)
+	}
+	s.Solo(b.Group()).Before(nil)
+	for d.Step(ctx) {
+	}
+	wantList(t, b, "INBOX", "1 m")
+	if st := s.Commit.Stats(); st.HandoffsClosed != 1 || st.HandoffsLost != 0 {
+		t.Errorf("stats %+v", st)
+	}
+}
+
 // The driver is killed between its steps, at each of them in turn.
 func TestHandoffDriverInterrupted(t *testing.T) {
 	for cut := 1; ; cut++ {
