@@ -177,3 +177,34 @@ func TestCommittedEntryKeepsItsBody(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReentryKeepsItsBodies: a node that lost its log begins with an empty
+// state. Its bodies are not orphans before a state has come (R25).
+func TestReentryKeepsItsBodies(t *testing.T) {
+	fs := vfs.NewMem()
+	opts := testOpts(t)
+	s := mustOpen(t, fs, opts)
+	rng := seeded(76)
+	d1, _ := randBody(rng, 100)
+	d2, _ := randBody(rng, 100)
+	kept, orphan := mustPut(t, s, 1, d1), mustPut(t, s, 1, d2)
+	mustClose(t, s)
+
+	st := newState()
+	opts.Live = st
+	s = mustOpen(t, fs, opts)
+	defer mustClose(t, s)
+	reconcile(t, s, st)
+	if done := reclaim(t, s); done.Freed != 0 || !s.Has(1, kept.ID) {
+		t.Errorf("%d bodies freed before there was a state", done.Freed)
+	}
+	st.apply([]cluster.BodyRef{kept}, nil) // the state is installed
+	st.sync()
+	reconcile(t, s, st)
+	if done := reclaim(t, s); done.Freed != 1 || s.Has(1, orphan.ID) {
+		t.Errorf("%d bodies freed, want the orphan", done.Freed)
+	}
+	if err := readBody(s, 1, kept.ID); err != nil {
+		t.Error(err)
+	}
+}

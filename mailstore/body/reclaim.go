@@ -135,6 +135,11 @@ func (g *group) retryIndexes() error {
 // whose entry never came, and those whose death was hinted before a crash. A
 // segment of before the start is due at once, a newer one after OrphanAfter.
 func (g *group) sweep(ctx context.Context, pace *pacer) error {
+	if g.s.opts.Live.Applied(g.id) == 0 {
+		// This node enters the group anew, its log was lost (R25): the state is
+		// still to come, and these are copies of what it will refer to.
+		return nil
+	}
 	now := time.Now()
 	g.mu.Lock()
 	var todo []*segment
