@@ -15,6 +15,7 @@ import (
 	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/command"
 	"altmail.se/altmail/mailstore/commit"
+	"altmail.se/altmail/mailstore/lookup"
 	"altmail.se/altmail/mailstore/state"
 	"altmail.se/altmail/mailstore/storetest"
 )
@@ -265,6 +266,51 @@ func TestHandoffGivesUp(t *testing.T) {
 	errs := s.Commit.Deliver(ctx, commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)})
 	if errs[0] != nil || !errors.Is(errs[1], cluster.ErrUnavailable) {
 		t.Errorf("got %v", errs)
+	}
+}
+
+// One part was handed off at the first offer, another could not be; at the
+// second offer it is the other one's turn. It is kept for itself, not taken for
+// the first.
+func TestHandoffAtTheSecondOffer(t *testing.T) {
+	s := storetest.NewWith(t, storetest.Options{HandoffTimeout: 200 * time.Millisecond})
+	a, b := apart(t, s)
+	c := s.Account("cilla@example.org", "pw")
+	for i := 0; c.Group() == a.Group() || c.Group() == b.Group(); i++ {
+		c = s.Account(fmt.Sprintf("cilla%d@example.org", i), "pw")
+	}
+	var refuse atomic.Uint32
+	refuse.Store(uint32(c.Group()))
+	s.Solo(a.Group()).Before(func(p cluster.Proposal) error {
+		cmd, err := command.Decode(p.Command)
+		if err != nil {
+			return err
+		}
+		if h := cmd.GetOpenHandoff(); h != nil && h.Items[0].Group == refuse.Load() {
+			return cluster.ErrUnavailable
+		}
+		return nil
+	})
+	s.Solo(b.Group()).Before(unanswered)
+	s.Solo(c.Group()).Before(unanswered)
+	op, r := commit.NewOp(), []commit.Recipient{to(a), to(b), to(c)}
+	errs := s.Commit.Deliver(ctx, op, message("m", 10), r)
+	if errs[0] != nil || errs[1] != nil || !errors.Is(errs[2], cluster.ErrUnavailable) {
+		t.Fatalf("first offer: %v", errs)
+	}
+	refuse.Store(0)
+	s.Solo(b.Group()).Before(nil)
+	for i, err := range s.Commit.Deliver(ctx, op, message("m", 10), r) {
+		if err != nil {
+			t.Errorf("second offer, recipient %d: %v", i, err)
+		}
+	}
+	s.Solo(c.Group()).Before(nil)
+	driver := s.Commit.NewDriver()
+	for driver.Step(ctx) {
+	}
+	for _, x := range []*lookup.Account{a, b, c} {
+		wantList(t, x, "INBOX", "1 m")
 	}
 }
 

@@ -51,6 +51,18 @@ func TestAppend(t *testing.T) {
 	if _, err := s.Commit.Append(ctx, a, drafts.ID, nil, 0); !errors.Is(err, mailstore.ErrLimit) {
 		t.Errorf("of nothing: %v", err)
 	}
+	large := make([]commit.AppendMessage, 10)
+	for i := range large {
+		large[i].Message = *message(fmt.Sprint("large", i), 10)
+		large[i].Summary = make([]byte, 100<<10)
+	}
+	if _, err := s.Commit.Append(ctx, a, drafts.ID, large, 0); !errors.Is(err, mailstore.ErrLimit) {
+		t.Errorf("of more than one entry holds: %v", err)
+	}
+	large[0].Summary = make([]byte, commit.MaxSummary+1)
+	if _, err := s.Commit.Append(ctx, a, drafts.ID, large[:1], 0); !errors.Is(err, mailstore.ErrTooBig) {
+		t.Errorf("with too large a summary: %v", err)
+	}
 	if err := s.Commit.SetQuota(ctx, a.ID(), 1000, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -54,11 +54,17 @@ func (d *Door) deadline(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, d.cfg.Timeout)
 }
 
+// maxCommand is what a group takes as one command.
+const maxCommand = 512 << 10
+
 // encode checks a command and returns its bytes.
 func encode(c *commandpb.Command) ([]byte, error) {
 	b, err := command.Encode(c)
 	if err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
+	}
+	if len(b) > maxCommand {
+		return nil, fmt.Errorf("%w: %w: a command of %d bytes", mailstore.ErrLimit, cluster.ErrTooLarge, len(b))
 	}
 	return b, nil
 }

@@ -17,8 +17,9 @@ const (
 	maxReferences = 40
 	// maxKeywords bounds the keywords of one message or change.
 	maxKeywords = 100
-	// MaxSummary bounds the summary of a message.
-	MaxSummary = 900 << 10
+	// MaxSummary bounds the summary of a message, well above what
+	// frontend/message writes.
+	MaxSummary = 128 << 10
 )
 
 // random fills b from the system's source, which never fails (crypto/rand).

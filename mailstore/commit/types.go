@@ -34,7 +34,9 @@ type Placement struct {
 // Recipient is one account that a message is delivered to.
 type Recipient struct {
 	Account mailstore.AccountID
-	Group   cluster.GroupID
+	// Group is lookup's Target.Group. It only informs: the account's own
+	// group counts.
+	Group cluster.GroupID
 	// Mailbox is the name of the target, "" for INBOX. A mailbox that does
 	// not exist when the message is stored becomes INBOX.
 	Mailbox string

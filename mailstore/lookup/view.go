@@ -18,6 +18,7 @@ type View struct {
 
 	row    state.AccountRow
 	rowed  bool
+	box    mailstore.MailboxID // known to exist
 	msg    mailstore.Message
 	key    [32]byte // room for a set of keyword ids
 	zone   int32
@@ -135,16 +136,43 @@ func (v *View) MailboxByName(name string) (mailstore.Mailbox, error) {
 	return v.open(&row)
 }
 
-// UIDs returns the UIDs of a mailbox, ascending.
+// exists returns mailstore.ErrNoMailbox or mailstore.ErrNoAccount for what was
+// deleted: its rows may be there until they are purged, but nobody is served
+// from them any more (H2).
+func (v *View) exists(id mailstore.MailboxID) error {
+	if v.box == id && id != 0 {
+		return nil
+	}
+	if _, err := v.account(); err != nil {
+		return err
+	}
+	_, ok, err := v.r.Mailbox(v.a.id, id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return mailstore.ErrNoMailbox
+	}
+	v.box = id
+	return nil
+}
+
+// UIDs returns the UIDs of a mailbox, ascending, or mailstore.ErrNoMailbox.
 func (v *View) UIDs(id mailstore.MailboxID) ([]mailstore.UID, error) {
+	if err := v.exists(id); err != nil {
+		return nil, err
+	}
 	return v.r.UIDs(v.a.id, id)
 }
 
 // Messages calls fn for each message whose UID lies in one of the ranges,
 // which are sorted and disjoint, by ascending UID. The message is reused
 // between the calls, and its Keywords are shared: they must not be changed,
-// but may be kept.
+// but may be kept. A mailbox that is not there is mailstore.ErrNoMailbox.
 func (v *View) Messages(id mailstore.MailboxID, ranges []mailstore.Range, fn func(*mailstore.Message) error) error {
+	if err := v.exists(id); err != nil {
+		return err
+	}
 	return v.r.Messages(v.a.id, id, ranges, func(row *state.MessageRow) error {
 		if err := v.message(row); err != nil {
 			return err
@@ -177,6 +205,9 @@ func (v *View) message(row *state.MessageRow) error {
 // since: what a session that knew everything up to since has to be told.
 func (v *View) Changes(id mailstore.MailboxID, since mailstore.ModSeq) (Changes, error) {
 	var c Changes
+	if _, err := v.account(); err != nil {
+		return c, err
+	}
 	box, ok, err := v.r.Mailbox(v.a.id, id)
 	if err != nil {
 		return c, err
@@ -235,6 +266,9 @@ func (c *Content) Clone() *Content {
 // ids in ascending order are read fastest, and in that order. c is reused
 // between the calls: Clone what is to be kept. Ids that are gone are left out.
 func (v *View) Contents(ids []mailstore.ContentID, fn func(id mailstore.ContentID, c *Content) error) error {
+	if _, err := v.account(); err != nil {
+		return err
+	}
 	return v.r.Contents(v.a.id, ids, func(row *state.ContentRow) error {
 		if err := v.content(row); err != nil {
 			return err
@@ -255,6 +289,9 @@ func (v *View) content(row *state.ContentRow) error {
 
 // Content returns one content, or mailstore.ErrExpunged. It may be kept.
 func (v *View) Content(id mailstore.ContentID) (*Content, error) {
+	if _, err := v.account(); err != nil {
+		return nil, err
+	}
 	row, ok, err := v.r.Content(v.a.id, id)
 	if err != nil {
 		return nil, err

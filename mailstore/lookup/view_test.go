@@ -125,6 +125,12 @@ func TestView(t *testing.T) {
 	if _, err := v.Changes(99, 0); !errors.Is(err, mailstore.ErrNoMailbox) {
 		t.Error(err)
 	}
+	if _, err := v.UIDs(99); !errors.Is(err, mailstore.ErrNoMailbox) {
+		t.Error(err)
+	}
+	if err := v.Messages(99, everything, func(*mailstore.Message) error { return stop }); !errors.Is(err, mailstore.ErrNoMailbox) {
+		t.Error(err)
+	}
 	for _, name := range []string{"nope", "a//b", ""} {
 		if _, err := a.Mailbox(name); !errors.Is(err, mailstore.ErrNoMailbox) {
 			t.Errorf("%q: %v", name, err)
@@ -156,6 +162,50 @@ func TestViewIsConsistent(t *testing.T) {
 	}
 	if uids, err := v.UIDs(box); err != nil || len(uids) != 10 {
 		t.Errorf("%v, %v", uids, err)
+	}
+}
+
+// H2: what was deleted or closed is not served while it waits to be purged.
+func TestNothingIsServedAfterItsEnd(t *testing.T) {
+	s := storetest.New(t)
+	a := s.Account("anna@example.org", "pw")
+	box, err := s.Commit.Create(ctx, a, "Gone", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit.Append(ctx, a, box, []commit.AppendMessage{message(1)}, 0); err != nil {
+		t.Fatal(err)
+	}
+	var id mailstore.ContentID
+	read := func() error {
+		v := a.Read()
+		defer v.Close()
+		return v.Messages(box, everything, func(m *mailstore.Message) error { id = m.Content; return nil })
+	}
+	if err := read(); err != nil || id == (mailstore.ContentID{}) {
+		t.Fatalf("%x, %v", id, err)
+	}
+	if err := s.Commit.Delete(ctx, a, "Gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(); !errors.Is(err, mailstore.ErrNoMailbox) {
+		t.Errorf("a deleted mailbox: %v", err)
+	}
+	if err := s.Commit.CloseAccount(ctx, a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	v := a.Read()
+	defer v.Close()
+	for what, err := range map[string]error{
+		"messages": read(),
+		"content":  func() error { _, err := v.Content(id); return err }(),
+		"contents": v.Contents([]mailstore.ContentID{id}, func(mailstore.ContentID, *lookup.Content) error { return nil }),
+		"changes":  func() error { _, err := v.Changes(1, 0); return err }(),
+		"uids":     func() error { _, err := v.UIDs(1); return err }(),
+	} {
+		if !errors.Is(err, mailstore.ErrNoAccount) {
+			t.Errorf("%s of a closed account: %v", what, err)
+		}
 	}
 }
 
