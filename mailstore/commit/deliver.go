@@ -72,7 +72,7 @@ func (d *Door) Deliver(ctx context.Context, op cluster.OpID, m *Message, to []Re
 		}
 		wg.Wait()
 	}
-	d.settle(ctx, op, parts, s, errs)
+	d.settle(ctx, parts, s, errs)
 	return errs
 }
 
@@ -167,7 +167,7 @@ func final(err error) bool {
 
 // settle turns the outcomes of the parts into the recipients' errors, handing
 // off what is missing where something is stored already.
-func (d *Door) settle(ctx context.Context, op cluster.OpID, parts []*part, s *sealed, errs []error) {
+func (d *Door) settle(ctx context.Context, parts []*part, s *sealed, errs []error) {
 	var stored []cluster.GroupID
 	var missing []*part
 	for _, p := range parts {
@@ -196,8 +196,8 @@ func (d *Door) settle(ctx context.Context, op cluster.OpID, parts []*part, s *se
 	// caller's deadline no longer counts.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.HandoffTimeout)
 	defer cancel()
-	for n, p := range missing {
-		if p.err = d.handoff(ctx, op, uint32(n), p, s, stored); p.err != nil {
+	for _, p := range missing {
+		if p.err = d.handoff(ctx, p, s, stored); p.err != nil {
 			p.fail(errs)
 			continue
 		}
@@ -233,8 +233,10 @@ func (p *part) fail(errs []error) {
 
 // handoff has a part kept in one of the groups that stored the message, until
 // its own group answers. Between the tries the part itself is tried again.
-// When it returns nil with a result in p, the part was stored after all.
-func (d *Door) handoff(ctx context.Context, op cluster.OpID, n uint32, p *part, s *sealed, stored []cluster.GroupID) error {
+// When it returns nil with a result in p, the part was stored after all. Its
+// operation id comes from the part's own: which parts are missing may be others
+// when the message is offered again.
+func (d *Door) handoff(ctx context.Context, p *part, s *sealed, stored []cluster.GroupID) error {
 	open := &commandpb.OpenHandoff{
 		Id: p.op[:], Body: s.ref.ID[:], BodySize: s.ref.Size,
 		Items: []*commandpb.OpenHandoff_Item{{Group: uint32(p.group), Op: p.op[:], Command: p.command}},
@@ -247,9 +249,9 @@ func (d *Door) handoff(ctx context.Context, op cluster.OpID, n uint32, p *part, 
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		for _, g := range stored {
 			try, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
-			_, err := d.proposeBytes(try, g, derive(op, opHandoff, uint32(g), n), cmd, []cluster.BodyRef{s.ref})
+			_, err := d.proposeBytes(try, g, derive(p.op, opHandoff, uint32(g), p.number), cmd, []cluster.BodyRef{s.ref})
 			cancel()
-			if err == nil {
+			if err == nil || errors.Is(err, mailstore.ErrExists) { // it is kept there already
 				p.result = nil
 				d.stats.handoffs.Add(1)
 				d.Wake()
