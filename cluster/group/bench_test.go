@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ func BenchmarkPropose(b *testing.B) {
 				var wg sync.WaitGroup
 				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 				defer cancel()
+				sent, cpu := w.notices(), cpuTime(b)
 				b.ResetTimer()
 				for range writers {
 					wg.Add(1)
@@ -57,9 +59,29 @@ func BenchmarkPropose(b *testing.B) {
 				wg.Wait()
 				b.StopTimer()
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+				b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(b.N), "cpu-µs/op")
+				b.ReportMetric(float64(w.notices()-sent)/float64(b.N), "notices/op")
 			})
 		}
 	}
+}
+
+// notices returns how many commit notices all nodes have sent.
+func (w *world) notices() (sum uint64) {
+	for _, n := range w.nodes {
+		sum += n.g.Stats().Notices
+	}
+	return sum
+}
+
+// cpuTime is what this process has used: all nodes of a test, and on a busy
+// machine steadier than the time that passed.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkFollowerApply measures how long after the answer on the leader a

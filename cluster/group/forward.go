@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"altmail.se/altmail/cluster"
+	port "altmail.se/altmail/cluster/transport"
 )
 
 // forwardPatience is how long the leader lets a forward wait for its slowest
@@ -114,7 +115,14 @@ func (f *forwarder) send(batch []*fwdOp) {
 	defer cancel()
 	// A call to a leader that is none any more is given up.
 	stop := g.whileLeader(ctx, id, cancel)
-	resp, err := g.o.Router.call(ctx, g.o.Group, to, cluster.MethodForward, req)
+	var resp []byte
+	var err error
+	if f := g.o.test.onForward; f != nil {
+		err = f()
+	}
+	if err == nil {
+		resp, err = g.o.Router.call(ctx, g.o.Group, to, cluster.MethodForward, req)
+	}
 	stop()
 	var term uint64
 	var as []answer
@@ -125,10 +133,10 @@ func (f *forwarder) send(batch []*fwdOp) {
 		err = fmt.Errorf("%w: %d answers to %d operations", errWire, len(as), len(batch))
 	}
 	if err != nil {
-		// A node that is not in the group did nothing; of any other failure
-		// nothing is known.
+		// A call that never left, or that a node which is not in the group got,
+		// did nothing; of any other failure nothing is known.
 		kind := errUnknown
-		if errors.Is(err, cluster.ErrNotMember) {
+		if errors.Is(err, port.ErrNotSent) || errors.Is(err, port.ErrNoMethod) || errors.Is(err, cluster.ErrNotMember) {
 			kind = errNotLeader
 		}
 		for _, op := range batch {

@@ -3,7 +3,9 @@ package group
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,13 +196,21 @@ func TestNoticeMeansNoMore(t *testing.T) {
 // is there, if that leader wrote it: the rest may wait for a body for long.
 func TestNoticeBeyondLog(t *testing.T) {
 	tune := fastTuning()
-	tune.Commit = time.Hour
+	tune.Heartbeat = 500 * time.Millisecond // a busy machine shall not elect
 	w := newWorld(t, 3, tune)
+	var limit atomic.Uint64 // what appends may tell of the commit index
+	limit.Store(math.MaxUint64)
 	for _, n := range w.nodes {
 		n.test.quiet = true
+		n.test.onAppend = func(_ raft.ServerAddress, req *raft.AppendEntriesRequest) error {
+			req.LeaderCommitIndex = min(req.LeaderCommitIndex, limit.Load())
+			return nil
+		}
 	}
 	w.start()
+	w.same()
 	l, f := w.leader(), w.followers()[0]
+	limit.Store(l.g.appliedIndex())
 	out := l.must("set a 1")
 	w.eventually("the entry", func() bool { return f.g.lastIndex() >= out.Index })
 	if i := f.g.appliedIndex(); i >= out.Index {

@@ -64,6 +64,7 @@ type testSwitches struct {
 	quiet          bool // without the push of commit notices
 	onAppend       func(target raft.ServerAddress, req *raft.AppendEntriesRequest) error
 	onInstall      func(step string) error
+	onForward      func() error // fails a forward in place of the network
 }
 
 // Tuning are the times and sizes of a group; zero means the default.
