@@ -26,8 +26,9 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE args...     runs altmail and wants that exit code
 //	await CODE args...     runs altmail again and again until it exits so
-//	nodeconfig NAME        writes NAME.toml for a node on free loopback ports,
-//	                       with its data in NAME and its key in NAME.key
+//	nodeconfig NAME [SOURCE]  writes NAME.toml for a node on free loopback
+//	                       ports, with its data in NAME and its key in NAME.key;
+//	                       the key comes from SOURCE: file, credential, passphrase
 //	term NAME              sends SIGTERM to the node that runs in NAME
 //	crash NAME             sends SIGKILL and waits until it is gone
 //	greets NAME SERVICE TEXT  reads the first line of smtp, imap or lmtp
@@ -39,6 +40,9 @@ func TestScripts(t *testing.T) {
 			"term": cmdTerm, "crash": cmdCrash, "greets": cmdGreets,
 		},
 		RequireUniqueNames: true,
+		// A node that does not end when it is told to fails the test, not the
+		// machine that runs it.
+		Deadline: time.Now().Add(2 * time.Minute),
 	})
 }
 
@@ -87,7 +91,7 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 // poll asks until the answer is yes or patience ends.
 func poll(ts *testscript.TestScript, ask func() bool, fail func()) {
 	end := time.Now().Add(patience)
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !ask() {
 		if time.Now().After(end) {
@@ -99,8 +103,8 @@ func poll(ts *testscript.TestScript, ask func() bool, fail func()) {
 }
 
 func cmdNodeConfig(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: nodeconfig NAME")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: nodeconfig NAME [SOURCE]")
 	}
 	name := args[0]
 	var ports portList
@@ -110,6 +114,9 @@ func cmdNodeConfig(ts *testscript.TestScript, neg bool, args []string) {
 	c := config.Default()
 	c.Name, c.DataDir, c.Hostname = name, ts.MkAbs(name), name+".altmail.example"
 	c.Key.File = ts.MkAbs(name + ".key")
+	if len(args) == 2 {
+		c.Key.Source, c.Key.Credential = args[1], name+".key"
+	}
 	c.Cluster.Listen = p[0]
 	c.SMTP.Listen, c.Submission.Listen, c.Submissions.Listen = p[1:2], p[2:3], p[3:4]
 	c.LMTP.Listen, c.IMAP.Listen, c.IMAPS.Listen = p[4:5], p[5:6], p[6:7]

@@ -124,7 +124,9 @@ func TestPackageComments(t *testing.T) {
 }
 
 // longFiles are over the limit for a reason that has been looked at.
-var longFiles = map[string]string{}
+var longFiles = map[string]string{
+	"cluster/member/join.go": "604 lines when the law was written; init and join wait for a file each",
+}
 
 // TestFileLength: past the limit, ask what room is missing.
 func TestFileLength(t *testing.T) {
