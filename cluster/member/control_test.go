@@ -91,10 +91,9 @@ func TestReconcileConverges(t *testing.T) {
 	for n := byte(2); n <= 6; n++ {
 		w.node(n, true)
 	}
-	for id, c := range w.conf {
+	for _, c := range w.conf {
 		c.servers = []Server{{ID: nid(1).String() + ".1", Node: nid(1), Voter: true}}
 		c.leader = nid(1)
-		_ = id
 	}
 	settle := func() {
 		t.Helper()
@@ -211,6 +210,12 @@ func TestGone(t *testing.T) {
 			w.conf[0].servers = w.conf[0].servers[:4]
 			w.on[nid(1)].down = true
 		}, late},
+		{"most refuse it, but one lets it in", 5, func(w *world, me *fakeNode) {
+			w.conf[0].servers = w.conf[0].servers[:4]
+			for n := byte(1); n <= 3; n++ {
+				w.on[nid(n)].behind = slices.Clone(w.nodes[:4])
+			}
+		}, never},
 		{"cut off: nobody answers", 3, func(w *world, me *fakeNode) {
 			w.on[nid(1)].down, w.on[nid(2)].down = true, true
 		}, never},
@@ -230,9 +235,7 @@ func TestGone(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
 			all := w.cluster(tc.n)
-			// What it remembers is the whole cluster.
-			me := all[tc.n-1]
-			// It answers nothing until it has caught up.
+			me := all[tc.n-1] // it remembers the whole cluster
 			tc.set(w, me)
 			at := 0
 			for i := 1; i <= 2*refusedTimes && at == 0; i++ {

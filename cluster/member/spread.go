@@ -35,9 +35,8 @@ type spread struct {
 // tenure is one term of leading a group.
 type tenure struct {
 	term   uint64
-	since  time.Time
 	target cluster.NodeID // preferred and fit
-	fit    time.Time      // since when
+	fit    time.Time      // since when, in this term
 }
 
 // forget ends the tenures of groups that are not led any more.
@@ -54,7 +53,7 @@ func (s *spread) forget(led []Replica) {
 func (s *spread) due(now time.Time, g cluster.GroupID, term uint64, target cluster.NodeID) bool {
 	t, ok := s.led[g]
 	if !ok || t.term != term {
-		t = tenure{term: term, since: now}
+		t = tenure{term: term, fit: now}
 		if at, gave := s.given[g]; gave && now.Sub(at) < boomerang {
 			s.stay(now, g)
 		}
@@ -67,7 +66,7 @@ func (s *spread) due(now time.Time, g cluster.GroupID, term uint64, target clust
 	}
 	s.led[g] = t
 	return !target.IsZero() && !now.Before(s.until[g]) &&
-		now.Sub(t.since) >= settle && now.Sub(t.fit) >= settle &&
+		now.Sub(t.fit) >= settle &&
 		(s.last.IsZero() || now.Sub(s.last) >= pace)
 }
 

@@ -188,7 +188,7 @@ func TestSpreadSettles(t *testing.T) {
 	}
 	run(120)
 	even()
-	if n := run(300); n != 0 {
+	if n := run(120); n != 0 {
 		t.Errorf("%d changes when all is even", n)
 	}
 	all[1].down = true
@@ -201,7 +201,7 @@ func TestSpreadSettles(t *testing.T) {
 	all[1].down = false
 	run(120)
 	even()
-	if n := run(300); n != 0 {
+	if n := run(120); n != 0 {
 		t.Errorf("%d changes when all is even again", n)
 	}
 }
