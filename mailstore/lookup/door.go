@@ -42,8 +42,9 @@ type Config struct {
 	// Timeout is how long a caller without a deadline waits for a read index;
 	// 5 s.
 	Timeout time.Duration
-	// Stale leaves out the read index where no quorum answers (the operator's
-	// stale_reads): answers may then be old.
+	// Stale lets users log in by what this node knows where no quorum answers
+	// (the operator's stale_reads). Nothing else is answered from what may be
+	// old: sessions decide by the error of Account.Sync.
 	Stale bool
 }
 
@@ -116,9 +117,6 @@ func (d *Door) sync(ctx context.Context, id cluster.GroupID) error {
 		return nil
 	}
 	d.stats.failedSyncs.Add(1)
-	if d.cfg.Stale && errors.Is(err, cluster.ErrUnavailable) {
-		return nil
-	}
 	if !errors.Is(err, cluster.ErrUnavailable) && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", cluster.ErrUnavailable, err)
 	}

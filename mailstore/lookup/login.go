@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"altmail.se/altmail/cluster"
@@ -44,14 +45,20 @@ func (d *Door) Login(ctx context.Context, user string) (*Login, error) {
 	if err != nil {
 		return nil, err
 	}
+	stale := false
 	if err := d.SyncDirectory(ctx); err != nil {
-		return nil, err
+		if stale = d.cfg.Stale && errors.Is(err, cluster.ErrUnavailable); !stale {
+			return nil, err
+		}
 	}
 	r := d.cfg.Directory.Read()
 	defer d.close(r)
 	addr, ok, err := r.AddressByHash(h)
 	if err != nil {
 		return nil, err
+	}
+	if !ok && stale {
+		return nil, cluster.ErrUnavailable // it may exist by now
 	}
 	if !ok {
 		return nil, mailstore.ErrNoAccount
