@@ -37,10 +37,10 @@ func TestHostile(t *testing.T) {
 			DecodeWords(Lookup(h, "Subject"))
 			HeaderThread(h)
 		}
-		if d := time.Since(began); d > 5*time.Second {
+		// Far above what a loaded machine makes of linear work (0.1 s on a
+		// quiet one), far below what quadratic work takes.
+		if d := time.Since(began); d > time.Minute {
 			t.Errorf("%q takes %v", unit, d)
-		} else if d > 300*time.Millisecond {
-			t.Logf("%q takes %v", unit, d)
 		}
 	}
 	// Fields too large to keep are dropped name by name, each in one more pass.
