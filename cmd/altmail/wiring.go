@@ -250,7 +250,8 @@ func (n *nodeProc) frontends() error {
 		n.smtp = append(n.smtp, s)
 	}
 	n.imap = imap.New(imap.Config{
-		Lookup: n.lookup, Commit: n.commit, Feed: n.feed, Auth: n.auth, Throttle: auth.NewThrottle(nil),
+		Lookup: n.lookup, Commit: n.commit, Feed: n.feed, Auth: n.auth, FakeSecret: saslOptions.FakeSecret,
+		Certificate: func(string) *x509.Certificate { return leaf }, Throttle: auth.NewThrottle(nil),
 		TLS: tlsConfig, AllowPlaintext: n.cfg.Limits.AllowPlaintext, StaleReads: n.cfg.StaleReads, Logger: n.log,
 		Limits: imap.Limits{
 			ConnectionsPerAccount: n.cfg.Limits.SessionsPerAccount, MessageSize: int64(n.cfg.Limits.MessageSize),
