@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -63,7 +64,13 @@ type nodeProc struct {
 	admin   []*http.Server
 
 	bg sync.WaitGroup
+	// wired is set when every field above is: the directory's group runs, and
+	// may call back, before membership and the doors over it are made.
+	wired atomic.Bool
 }
+
+// errNotWired answers the port until then; whoever asks tries again.
+var errNotWired = fmt.Errorf("%w: the node is starting", cluster.ErrUnavailable)
 
 // openNode opens the stores and joins the rooms. Nothing runs until start.
 func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Config, ring *keyring.Ring, local *member.Local, log *slog.Logger) (_ *nodeProc, err error) {
@@ -119,7 +126,11 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 	if n.auth, err = auth.New(n.lookup, cores()); err != nil {
 		return nil, err
 	}
-	return n, n.frontends()
+	if err = n.frontends(); err != nil {
+		return nil, err
+	}
+	n.wired.Store(true)
+	return n, nil
 }
 
 // tuning is how the groups are run, as far as an operator can say.
@@ -152,7 +163,12 @@ func (n *nodeProc) openPort(id member.Identity) (*transport.Transport, error) {
 		},
 		CAs:      func() []*x509.Certificate { return []*x509.Certificate{ca} },
 		Resolver: resolver{n},
-		Admit:    func(node cluster.NodeID, spki []byte) error { return n.members.Admit(node, spki) },
+		Admit: func(node cluster.NodeID, spki []byte) error {
+			if !n.wired.Load() {
+				return errNotWired
+			}
+			return n.members.Admit(node, spki)
+		},
 		Join:     n.serveJoin,
 	})
 }
@@ -160,7 +176,12 @@ func (n *nodeProc) openPort(id member.Identity) (*transport.Transport, error) {
 // resolver finds members' addresses; membership is wired after the port.
 type resolver struct{ n *nodeProc }
 
-func (r resolver) Addr(id cluster.NodeID) (string, error) { return r.n.members.Addr(id) }
+func (r resolver) Addr(id cluster.NodeID) (string, error) {
+	if !r.n.wired.Load() {
+		return "", errNotWired
+	}
+	return r.n.members.Addr(id)
+}
 
 // others lists the other members of a group.
 func (n *nodeProc) others(g cluster.GroupID) []cluster.NodeID {
@@ -180,6 +201,9 @@ func (n *nodeProc) machine(g cluster.GroupID, reset bool) (cluster.Machine, erro
 			for _, e := range evs {
 				if e.Reset { // a whole state came: which of its bodies are here?
 					n.reconcile(e.Group)
+					if n.wired.Load() {
+						n.lookup.Reset()
+					}
 				}
 			}
 		},
@@ -187,7 +211,7 @@ func (n *nodeProc) machine(g cluster.GroupID, reset bool) (cluster.Machine, erro
 			n.bodies.Dead(g, index, ids...)
 		},
 		directory: func() {
-			if n.members != nil {
+			if n.wired.Load() {
 				n.members.Kick()
 			}
 		},
