@@ -263,7 +263,7 @@ func (g *Group) applyTo(r *raft.Raft, term uint64, buf []byte) (res cluster.Resu
 	binary.BigEndian.PutUint64(buf[2:], g.clock.stamp())
 	before := g.appliedIndex()
 	fut := r.ApplyLog(raft.Log{Data: buf}, 0)
-	if err := fut.Error(); err != nil {
+	if err := g.await(r, fut); err != nil {
 		switch {
 		case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
 			return res, 0, 0, fmt.Errorf("%w: %w", errNotLeader, err)
@@ -285,6 +285,30 @@ func (g *Group) applyTo(r *raft.Raft, term uint64, buf []byte) (res cluster.Resu
 		return res, 0, 0, fmt.Errorf("%w: %w", errUnknown, err)
 	}
 	return a.res, index, term, nil
+}
+
+// await waits for a proposal's future. raft never answers one that was still
+// in its buffered queue when it was shut down, so the end of the group or of
+// this raft instance (an install begins a new one) ends the wait too; then the
+// outcome is not known.
+func (g *Group) await(r *raft.Raft, fut raft.Future) error {
+	answered := make(chan error, 1)
+	go func() { answered <- fut.Error() }()
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for down := false; ; {
+		select {
+		case err := <-answered:
+			return err
+		case <-g.ctx.Done():
+			return raft.ErrRaftShutdown
+		case <-t.C:
+			if down {
+				return raft.ErrRaftShutdown
+			}
+			down = r.State() == raft.Shutdown // once more, for an answer under way
+		}
+	}
 }
 
 // lastIndex is the last index this node holds, in the log or under its marker.
