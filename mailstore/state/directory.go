@@ -196,7 +196,25 @@ func (d *Directory) removeNode(t *tx, c *pb.RemoveNode) (*pb.Result, error) {
 	if err := t.del(nameKey, t.row(nameKey, c.Id)); err != nil {
 		return nil, err
 	}
+	if err := d.dropTokensOf(t, n.PublicKey); err != nil {
+		return nil, err
+	}
 	return code(pb.Code_OK), t.del(key, at)
+}
+
+// dropTokensOf removes the tokens bound to a node's key: with one that has not
+// expired an evicted node could join again and be given the keys (H6).
+func (d *Directory) dropTokensOf(t *tx, publicKey []byte) error {
+	return t.scan(d.table(nil, tabToken), func(k, v []byte) (bool, error) {
+		var row TokenRow
+		if err := row.decode(v); err != nil {
+			return false, err
+		}
+		if len(row.PublicKey) == 0 || !bytes.Equal(row.PublicKey, publicKey) {
+			return true, nil
+		}
+		return true, t.del(slices.Clone(k), t.row(k, v))
+	})
 }
 
 func (d *Directory) putToken(t *tx, c *pb.PutToken) (*pb.Result, error) {

@@ -165,6 +165,16 @@ func TestDirectoryCluster(t *testing.T) {
 	r.do(pb.Code_OK, &pb.Command{Op: &pb.Command_RemoveNode{RemoveNode: &pb.RemoveNode{Id: id16(2)}}})
 	r.do(pb.Code_NO_SUCH, &pb.Command{Op: &pb.Command_RemoveNode{RemoveNode: &pb.RemoveNode{Id: id16(2)}}})
 
+	// A node's token goes with it: it must not join again by it.
+	r.do(pb.Code_OK, &pb.Command{Op: &pb.Command_PutNode{PutNode: &pb.PutNode{Id: id16(7), Name: "seven", Address: "h:7", PublicKey: []byte("k7")}}})
+	for i, key := range map[byte]string{21: "k7", 22: "other"} {
+		r.do(pb.Code_OK, &pb.Command{Op: &pb.Command_PutToken{PutToken: &pb.PutToken{Id: id16(i), Verifier: []byte("v"), Expires: 1 << 50}}})
+		r.do(pb.Code_OK, &pb.Command{Op: &pb.Command_UseToken{UseToken: &pb.UseToken{Id: id16(i), PublicKey: []byte(key)}}})
+	}
+	r.do(pb.Code_OK, &pb.Command{Op: &pb.Command_RemoveNode{RemoveNode: &pb.RemoveNode{Id: id16(7)}}})
+	r.do(pb.Code_NO_SUCH, &pb.Command{Op: &pb.Command_UseToken{UseToken: &pb.UseToken{Id: id16(21), PublicKey: []byte("k7")}}})
+	r.do(pb.Code_OK, &pb.Command{Op: &pb.Command_UseToken{UseToken: &pb.UseToken{Id: id16(22), PublicKey: []byte("other")}}})
+
 	r.do(pb.Code_OK, &pb.Command{Op: &pb.Command_PutToken{PutToken: &pb.PutToken{Id: id16(9), Verifier: []byte("v"), Expires: r.now + 1000}}})
 	use := func(k string) *pb.Command {
 		return &pb.Command{Op: &pb.Command_UseToken{UseToken: &pb.UseToken{Id: id16(9), PublicKey: []byte(k)}}}
