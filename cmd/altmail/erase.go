@@ -27,7 +27,13 @@ func (n *nodeProc) erase() {
 	every := time.Duration(n.cfg.Store.EraseWithin) / 2
 	for {
 		wait := every
-		if b, ok := n.ring.Get(erasedFact); ok {
+		b, ok := n.ring.Get(erasedFact)
+		if !ok {
+			// The first period begins now and survives restarts.
+			if err := n.ring.Put(erasedFact, strconv.AppendInt(nil, time.Now().Unix(), 10)); err != nil {
+				n.log.Error("the time of the next erasure is not kept", "err", err)
+			}
+		} else {
 			if at, err := strconv.ParseInt(string(b), 10, 64); err == nil {
 				wait = max(time.Until(time.Unix(at, 0).Add(every)), time.Second)
 			}

@@ -85,11 +85,18 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 	if err != nil {
 		return nil, err
 	}
+	// What is open is closed in the order that stop closes it: the groups
+	// write to the stores below them.
+	var opened []func() error
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, n.db.Close())
+		if err == nil {
+			return
+		}
+		for _, f := range slices.Backward(opened) {
+			err = errors.Join(err, f())
 		}
 	}()
+	opened = append(opened, n.db.Close)
 	if n.port, err = n.openPort(id); err != nil {
 		return nil, err
 	}
@@ -100,12 +107,14 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 	}); err != nil {
 		return nil, err
 	}
+	opened = append(opened, n.bodies.Close, n.port.Close)
 	n.node = node.New(node.Config{
 		Dir: cfg.DataDir, Local: local, Peers: n.port, Layer: n.port.RaftLayer,
 		Gate: n.bodies, Keys: ring.Logs(), Tuning: tuning(cfg),
 		Machine: n.machine, Started: n.started, Fatal: die,
 		Drain: n.drain, Cut: n.port.Disconnect, Log: log,
 	})
+	opened = append(opened, n.node.Close)
 	// The directory is opened first: everything else asks it.
 	if err = n.node.EnsureGroup(cluster.Directory); err != nil {
 		return nil, err
@@ -169,7 +178,7 @@ func (n *nodeProc) openPort(id member.Identity) (*transport.Transport, error) {
 			}
 			return n.members.Admit(node, spki)
 		},
-		Join:     n.serveJoin,
+		Join: n.serveJoin,
 	})
 }
 

@@ -320,11 +320,13 @@ func (s *session) execute() error {
 	var syn *imapwire.SyntaxError
 	if s.box != nil && !errors.As(err, &syn) && !cmd.quiet {
 		// RFC 9051 section 7.5.1: no EXPUNGE while sequence numbers count.
-		if perr := s.announce(announce{expunge: !cmd.sequence || c.uid(), uid: c.uid()}); perr != nil && err == nil {
-			err = perr
-		}
-		if fatal(err) {
-			return err
+		if perr := s.announce(announce{expunge: !cmd.sequence || c.uid(), uid: c.uid()}); fatal(perr) {
+			return perr
+		} else if perr != nil {
+			// The command's own answer stands: a change that is committed must
+			// not look refused, or the client does it again. What could not be
+			// told now is told after the next command.
+			s.srv.log.Warn("imap: news of the mailbox could not be read", "error", perr)
 		}
 	}
 	if err != nil {
