@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -121,11 +121,10 @@ func (s *Server) Serve(l net.Listener, implicitTLS bool) error {
 				return ErrClosed
 			default:
 			}
-			var ne net.Error
-			if errors.Is(err, net.ErrClosed) || !errors.As(err, &ne) || !ne.Temporary() { //nolint:staticcheck // what else tells EMFILE from a dead listener
+			if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) && !errors.Is(err, syscall.ECONNABORTED) {
 				return fmt.Errorf("imap: accept: %w", err)
 			}
-			// Out of file descriptors, most likely: others have to end first.
+			// Out of file descriptors: others have to end first.
 			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
 			s.log.Warn("imap: cannot accept", "err", err)
 			select {
@@ -278,13 +277,4 @@ func (s *Server) Kick(match func(SessionInfo) bool) int {
 		}
 	}
 	return n
-}
-
-// tlsState returns the state of a TLS connection, nil for any other.
-func tlsState(c net.Conn) *tls.ConnectionState {
-	if t, ok := c.(*tls.Conn); ok {
-		st := t.ConnectionState()
-		return &st
-	}
-	return nil
 }
