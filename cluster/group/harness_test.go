@@ -52,7 +52,7 @@ type testNode struct {
 
 func fastTuning() Tuning {
 	return Tuning{
-		Heartbeat: 100 * time.Millisecond, Commit: 10 * time.Millisecond, CheckEvery: -1,
+		Heartbeat: slowness * 100 * time.Millisecond, Commit: 10 * time.Millisecond, CheckEvery: -1,
 		Health: 50 * time.Millisecond, SyncEvery: 50 * time.Millisecond, Upkeep: time.Hour,
 		CallWait: time.Second,
 	}
@@ -248,7 +248,7 @@ func (w *world) followers() (f []*testNode) {
 
 func (w *world) eventually(what string, cond func() bool) {
 	w.t.Helper()
-	w.within(15*time.Second, what, cond)
+	w.within(time.Minute, what, cond)
 }
 
 func (w *world) within(d time.Duration, what string, cond func() bool) {
@@ -286,7 +286,7 @@ func (n *testNode) proposeOp(d time.Duration, p cluster.Proposal) (cluster.Outco
 
 func (n *testNode) must(format string, args ...any) cluster.Outcome {
 	n.w.t.Helper()
-	out, err := n.propose(10*time.Second, format, args...)
+	out, err := n.propose(time.Minute, format, args...)
 	if err != nil {
 		n.w.t.Fatalf("propose on node %d: %v", n.i, err)
 	}

@@ -211,7 +211,8 @@ func TestCrashAtEveryWrite(t *testing.T) {
 			var clone *vfs.MemFS
 			count := 0
 			c := &crashAt{FS: mem, mem: mem, count: &count, k: k, clone: &clone,
-				cfg: vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}}
+				// Its own: it is used by whichever of Pebble's goroutines writes.
+				cfg: vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(k), 8))}}
 			keys := &ring{current: 1}
 			opts := options(t, New(c, keys))
 			opts.DisableAutomaticCompactions = true

@@ -232,11 +232,11 @@ func TestDeadlines(t *testing.T) {
 // An upload that goes on slowly is not cut off, however long it takes as a
 // whole (facts §2.10: 5 minutes for all of it).
 func TestSlowUpload(t *testing.T) {
-	k := newKit(t, func(c *Config) { c.Limits.Progress = 200 * time.Millisecond })
+	k := newKit(t, func(c *Config) { c.Limits.Progress = time.Second })
 	c := k.login("alice")
 	c.send("a APPEND INBOX {40}\r\n")
 	c.line()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(35 * time.Millisecond)
 	defer tick.Stop()
 	for i := range 40 {
 		<-tick.C
