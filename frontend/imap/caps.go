@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +10,7 @@ import (
 var loginCaps = []string{
 	"ENABLE", "IDLE", "UIDPLUS", "MOVE", "NAMESPACE", "CHILDREN", "UNSELECT",
 	"SPECIAL-USE", "CREATE-SPECIAL-USE", "LIST-EXTENDED", "LIST-STATUS",
-	"ESEARCH", "SEARCHRES", "BINARY", "CONDSTORE", "STATUS=SIZE", "OBJECTID",
+	"ESEARCH", "SEARCHRES", "BINARY", "CONDSTORE", "QRESYNC", "STATUS=SIZE", "OBJECTID",
 	"SAVEDATE", "WITHIN", "MULTIAPPEND", "UTF8=ACCEPT",
 }
 
@@ -75,6 +74,10 @@ func cmdEnable(c *call) error {
 			s.utf8 = true
 		case "CONDSTORE":
 			s.enableCondstore()
+		case "QRESYNC":
+			// RFC 7162 section 3.2.3.
+			s.enableCondstore()
+			s.qresync = true
 		default:
 			continue // RFC 9051: unknown ones are ignored
 		}
@@ -99,6 +102,6 @@ func (s *session) enableCondstore() {
 	}
 	s.condst = true
 	if s.box != nil {
-		s.w.Status("*", "OK", fmt.Sprintf("HIGHESTMODSEQ %d", s.box.modseq), "Highest")
+		s.highestModSeq(s.box.complete())
 	}
 }

@@ -68,7 +68,9 @@ func cmdFetch(c *call) error {
 	}
 	s := c.s
 	if q.Vanished {
-		return bad("VANISHED needs QRESYNC")
+		if err := c.earlier(&q); err != nil {
+			return err
+		}
 	}
 	f := fetcher{c: c, s: s, cur: cursor{list: &s.box.list}}
 	markSeen := f.plan(&q)
@@ -312,6 +314,7 @@ func (f *fetcher) item(out []byte, a *imapwire.FetchAtt, m *mailstore.Message) [
 		out = append(out, "RFC822.SIZE "...)
 		return strconv.AppendUint(out, uint64(m.Size), 10)
 	case imapwire.FetchModSeq:
+		f.s.box.shown = max(f.s.box.shown, m.ModSeq)
 		out = append(out, "MODSEQ ("...)
 		out = strconv.AppendUint(out, uint64(m.ModSeq), 10)
 		return append(out, ')')

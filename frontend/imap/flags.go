@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"slices"
 	"strings"
 
 	"altmail.se/altmail/frontend/imapwire"
@@ -43,5 +44,56 @@ next:
 }
 
 // usualKeywords are keywords with a meaning that many clients share (RFC 5788,
-// RFC 9051 section 2.3.2). They are listed in FLAGS of every mailbox.
+// RFC 9051 section 2.3.2). They are listed in FLAGS of every mailbox, those
+// that messages have after them.
 var usualKeywords = []string{"$Forwarded", "$MDNSent", "$Junk", "$NotJunk", "$Phishing"}
+
+// maxListed bounds the octets of the keywords in a FLAGS response: clients
+// have limits for a line.
+const maxListed = 8000
+
+// tellKeywords writes which flags there are (RFC 9051 sections 7.3.5 and 7.1,
+// PERMANENTFLAGS). Keywords are an account's, not a mailbox's: what was found
+// useful in one mailbox may be set in another.
+func (s *session) tellKeywords(used []string) {
+	b := s.box
+	words := make([]string, 0, len(usualKeywords)+len(used))
+	for _, k := range usualKeywords {
+		same := func(u string) bool { return strings.EqualFold(u, k) }
+		if i := slices.IndexFunc(used, same); i >= 0 {
+			k = used[i] // as it is spelled in FETCH responses
+		}
+		words = append(words, k)
+	}
+	for _, k := range used {
+		if !slices.Contains(words[:len(usualKeywords)], k) {
+			words = append(words, k)
+		}
+	}
+	list := []byte(flagTexts[mailstore.AllFlags])
+	for _, k := range words {
+		if len(list)+len(k) > maxListed {
+			break
+		}
+		list = append(append(list, ' '), k...)
+	}
+	text := string(list)
+	s.w.Untagged("FLAGS (").Raw(text).Raw(")").CRLF()
+	if b.readOnly {
+		s.w.Status("*", "OK", "PERMANENTFLAGS ()", "Read-only")
+	} else {
+		s.w.Status("*", "OK", "PERMANENTFLAGS ("+text+` \*)`, "Permitted")
+	}
+	slices.Sort(words)
+	b.keywords = words
+}
+
+// knowsKeywords reports whether the client was told of keywords.
+func (b *view) knowsKeywords(ks []string) bool {
+	for _, k := range ks {
+		if _, ok := slices.BinarySearch(b.keywords, k); !ok {
+			return false
+		}
+	}
+	return true
+}

@@ -23,6 +23,7 @@ func cmdSearch(c *call) error {
 	if q.ModSeq {
 		s.enableCondstore()
 	}
+	c.numbered = q.Numbered
 	m, err := c.compile(&q)
 	r := searchRun{c: c, root: m, modseq: q.ModSeq}
 	if err == nil {

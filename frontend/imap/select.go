@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/lookup"
 )
 
 func cmdSelect(c *call) error  { return c.open(false) }
@@ -14,12 +16,53 @@ func cmdExamine(c *call) error { return c.open(true) }
 // maxUnseenScan bounds the search for the first unseen message.
 const maxUnseenScan = 2000
 
+// opened is what SELECT reads, from one view of the state.
+type opened struct {
+	box      mailstore.Mailbox
+	uids     []mailstore.UID
+	keywords []string
+	unseen   mailstore.UID // the first one; 0 if it is not known
+	since    *lookup.Since // for QRESYNC
+}
+
+func (c *call) readOpened(sel *imapwire.Select) (o opened, err error) {
+	v := c.s.account.Read()
+	defer v.Close()
+	if o.box, err = v.MailboxByName(sel.Mailbox); err != nil {
+		return o, err
+	}
+	if o.uids, err = v.UIDs(o.box.ID); err != nil {
+		return o, err
+	}
+	if o.keywords, err = v.Keywords(); err != nil {
+		return o, err
+	}
+	// RFC 3501 section 6.3.1; where it is far to the first one, it is left
+	// out, which that section allows.
+	if !c.s.rev2 && o.box.Unseen > 0 {
+		if o.unseen, err = firstUnseen(v, o.box.ID); err != nil {
+			return o, err
+		}
+	}
+	if q := sel.QResync; q != nil && q.UIDValidity == o.box.UIDValidity {
+		since, err := v.Since(o.box.ID, mailstore.ModSeq(q.ModSeq))
+		if err != nil {
+			return o, err
+		}
+		o.since = &since
+	}
+	return o, nil
+}
+
 // open is SELECT and EXAMINE (RFC 9051 section 6.3.2).
 func (c *call) open(readOnly bool) error {
 	s := c.s
-	name, condstore := c.args.Select()
+	sel := c.args.Select()
 	if err := c.args.End(); err != nil {
 		return err
+	}
+	if sel.QResync != nil && !s.qresync {
+		return bad("QRESYNC needs ENABLE QRESYNC") // RFC 7162 section 3.2.5
 	}
 	if s.box != nil {
 		// Whether it succeeds or not, nothing is selected afterwards.
@@ -30,58 +73,45 @@ func (c *call) open(readOnly bool) error {
 	if err != nil {
 		return err
 	}
-	if condstore {
+	if sel.CondStore {
 		s.condst = true
 	}
 	s.sub.Take() // what is hinted at by now is in what is read below
-	s.stale = false
-	v := s.account.Read()
-	defer v.Close()
-	box, err := v.MailboxByName(name)
+	s.stale, s.reset = false, false
+	o, err := c.readOpened(&sel)
 	if err != nil {
 		return err
 	}
-	uids, err := v.UIDs(box.ID)
-	if err != nil {
-		return err
-	}
+	box := &o.box
 	b := &view{
 		id: box.ID, uidValidity: box.UIDValidity, readOnly: readOnly || stale,
-		list: newUIDList(uids), next: box.UIDNext, modseq: box.HighestModSeq, recentFrom: box.RecentFrom,
+		list: newUIDList(o.uids), next: box.UIDNext, modseq: box.HighestModSeq, recentFrom: box.RecentFrom,
 	}
 	w := s.w
 	w.UntaggedNum(b.list.n, "EXISTS").CRLF()
-	keywords := ""
-	for _, k := range usualKeywords {
-		keywords += " " + k
-	}
 	if s.rev2 {
 		// RFC 9051 section 6.3.2 wants a LIST response.
 		w.Untagged("LIST () \"/\" ").Mailbox(box.Name).CRLF()
 	} else {
 		w.UntaggedNum(b.recent(), "RECENT").CRLF()
-		// RFC 3501 section 6.3.1; where it is far to the first one, it is
-		// left out, which that section allows.
-		if box.Unseen > 0 {
-			if seq, err := firstUnseen(v, b); err != nil {
-				return err
-			} else if seq != 0 {
-				w.Status("*", "OK", fmt.Sprintf("UNSEEN %d", seq), "First unseen")
-			}
+		if o.unseen != 0 {
+			w.Status("*", "OK", fmt.Sprintf("UNSEEN %d", b.list.seq(o.unseen)), "First unseen")
 		}
 	}
-	system := flagTexts[mailstore.AllFlags]
-	w.Untagged("FLAGS (").Raw(system).Raw(keywords).Raw(")").CRLF()
-	if b.readOnly {
-		w.Status("*", "OK", "PERMANENTFLAGS ()", "Read-only")
-	} else {
-		w.Status("*", "OK", "PERMANENTFLAGS ("+system+keywords+` \*)`, "Permitted")
-	}
+	s.box = b
+	s.tellKeywords(o.keywords)
 	w.Status("*", "OK", fmt.Sprintf("UIDVALIDITY %d", box.UIDValidity), "UIDs valid")
 	w.Status("*", "OK", fmt.Sprintf("UIDNEXT %d", box.UIDNext), "Predicted next UID")
-	w.Status("*", "OK", fmt.Sprintf("HIGHESTMODSEQ %d", box.HighestModSeq), "Highest") // RFC 7162 section 3.1.2.1
-	w.Status("*", "OK", "MAILBOXID ("+box.ID.ObjectID()+")", "Object id")              // RFC 8474 section 4.1
-	s.box = b
+	s.highestModSeq(box.HighestModSeq)                                    // RFC 7162 section 3.1.2.1
+	w.Status("*", "OK", "MAILBOXID ("+box.ID.ObjectID()+")", "Object id") // RFC 8474 section 4.1
+	if o.since != nil {
+		if err := c.resync(sel.QResync, o.since); err != nil {
+			s.box = nil
+			return err
+		}
+		// The client has the HIGHESTMODSEQ above, whatever it was shown.
+		b.shown = 0
+	}
 	c.code, c.text = "READ-WRITE", "SELECT completed"
 	if readOnly {
 		c.text = "EXAMINE completed"
@@ -104,12 +134,12 @@ type unseenReader interface {
 	Messages(mailstore.MailboxID, []mailstore.Range, func(*mailstore.Message) error) error
 }
 
-func firstUnseen(v unseenReader, b *view) (uint32, error) {
-	var seq uint32
+// firstUnseen returns the first message without \Seen, 0 if it was not found.
+func firstUnseen(v unseenReader, id mailstore.MailboxID) (first mailstore.UID, err error) {
 	n := 0
-	err := v.Messages(b.id, []mailstore.Range{{First: 1, Last: b.list.last()}}, func(m *mailstore.Message) error {
+	err = v.Messages(id, []mailstore.Range{{First: 1, Last: 1<<32 - 1}}, func(m *mailstore.Message) error {
 		if m.Flags&mailstore.FlagSeen == 0 {
-			seq = b.list.seq(m.UID)
+			first = m.UID
 			return errStop
 		}
 		if n++; n >= maxUnseenScan {
@@ -120,7 +150,7 @@ func firstUnseen(v unseenReader, b *view) (uint32, error) {
 	if errors.Is(err, errStop) {
 		err = nil
 	}
-	return seq, err
+	return first, err
 }
 
 // sync waits until this node knows every change that was answered anywhere
@@ -210,15 +240,8 @@ func (c *call) expungeAndTell(uids ...mailstore.Range) error {
 	if err := c.s.announce(announce{expunge: true, uid: c.uid(), force: true}); err != nil {
 		return err
 	}
-	c.highest()
+	c.highest = true
 	return nil
-}
-
-// highest gives the HIGHESTMODSEQ with a tagged OK (RFC 7162 section 3.1.2.2).
-func (c *call) highest() {
-	if c.s.condst {
-		c.code = fmt.Sprintf("HIGHESTMODSEQ %d", c.s.box.modseq)
-	}
 }
 
 func (c *call) expunge(uids ...mailstore.Range) error {

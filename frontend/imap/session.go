@@ -56,6 +56,7 @@ type session struct {
 	rev2    bool // ENABLE IMAP4rev2
 	utf8    bool // ENABLE UTF8=ACCEPT or IMAP4rev2
 	condst  bool // any command that enables CONDSTORE was given
+	qresync bool // ENABLE QRESYNC
 	bad     int  // BAD commands in a row
 	badAuth int
 	// held is what this session has of Server.memory.
@@ -65,6 +66,7 @@ type session struct {
 	sub     *change.Subscription
 	box     *view
 	stale   bool // changes of box were hinted at
+	reset   bool // the state was exchanged since box was compared with it
 	signal  bool // sub has something to take
 
 	kicked   atomic.Bool
@@ -304,7 +306,7 @@ func (s *session) execute() error {
 		return s.answer(f.Tag, f.Name, err)
 	}
 	c := call{s: s, cmd: cmd, ctx: s.ctx, args: imapwire.NewScanner(f, s.utf8)}
-	if s.box != nil {
+	if s.box != nil && !cmd.quiet {
 		// What is known by now is told before the command is executed, so
 		// that "*" means the newest message (RFC 9051 section 5.2).
 		if err := s.announce(announce{}); fatal(err) {
@@ -317,16 +319,20 @@ func (s *session) execute() error {
 	if fatal(err) {
 		return err
 	}
-	var syn *imapwire.SyntaxError
-	if s.box != nil && !errors.As(err, &syn) && !cmd.quiet {
-		// RFC 9051 section 7.5.1: no EXPUNGE while sequence numbers count.
-		if perr := s.announce(announce{expunge: !cmd.sequence || c.uid(), uid: c.uid()}); fatal(perr) {
-			return perr
-		} else if perr != nil {
-			// The command's own answer stands: a change that is committed must
-			// not look refused, or the client does it again. What could not be
-			// told now is told after the next command.
-			s.srv.log.Warn("imap: news of the mailbox could not be read", "error", perr)
+	if s.box != nil && !cmd.quiet {
+		var syn *imapwire.SyntaxError
+		if !errors.As(err, &syn) {
+			if perr := s.announceAfter(&c); fatal(perr) {
+				return perr
+			} else if perr != nil {
+				// The command's own answer stands: a change that is committed
+				// must not look refused, or the client does it again. What
+				// could not be told now is told after the next command.
+				s.srv.log.Warn("imap: news of the mailbox could not be read", "error", perr)
+			}
+		}
+		if !c.done {
+			s.settle()
 		}
 	}
 	if err != nil {
@@ -340,8 +346,24 @@ func (s *session) execute() error {
 	if text == "" {
 		text = f.Name + " completed"
 	}
+	if c.highest && s.condst {
+		// RFC 7162 section 3.2.7.
+		c.code = fmt.Sprintf("HIGHESTMODSEQ %d", s.box.complete())
+	}
 	s.w.Status(f.Tag, "OK", c.code, text)
 	return nil
+}
+
+// announceAfter tells what is new after a command. RFC 9051 section 7.5.1 and
+// RFC 7162 section 3.2.10.2: no message is expunged while sequence numbers
+// count.
+func (s *session) announceAfter(c *call) error {
+	return s.announce(announce{
+		expunge: !c.cmd.sequence || c.uid() && !c.numbered,
+		uid:     c.uid(),
+		// A FETCH may have seen what the feed has not hinted at yet.
+		force: s.condst && s.box.shown > s.box.modseq,
+	})
 }
 
 // call is one command in execution.
@@ -352,6 +374,11 @@ type call struct {
 	args *imapwire.Scanner
 	// code and text are those of the tagged OK.
 	code, text string
+	// highest is set when HIGHESTMODSEQ goes with the tagged OK.
+	highest bool
+	// numbered is set for a UID command that has sequence numbers all the
+	// same.
+	numbered bool
 	// done is set when the tagged response was written already.
 	done bool
 }

@@ -163,6 +163,6 @@ func (c *call) copy(move bool) error {
 	if err := s.announce(announce{expunge: true, uid: c.uid(), force: true}); err != nil {
 		return err
 	}
-	c.highest()
+	c.highest = true
 	return nil
 }

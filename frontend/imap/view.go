@@ -20,10 +20,19 @@ type view struct {
 	// gone are messages of list that were expunged and not announced yet,
 	// ascending.
 	gone []mailstore.UID
+	// goneFrom is what modseq was when the first of gone was not in it.
+	goneFrom mailstore.ModSeq
 	// next is the UIDNEXT up to which new messages are in list.
 	next mailstore.UID
 	// modseq is the state that list, gone and what was announced stand for.
 	modseq mailstore.ModSeq
+	// shown is the greatest MODSEQ in a FETCH response since the last tagged
+	// response, and lowered tells that the client was given a HIGHESTMODSEQ
+	// below it. Both are settle's.
+	shown   mailstore.ModSeq
+	lowered bool
+	// keywords are those in the FLAGS response, sorted.
+	keywords []string
 	// recentFrom is the first UID that is \Recent in this session (RFC 3501
 	// section 2.3.2).
 	recentFrom mailstore.UID
@@ -79,6 +88,7 @@ func (s *session) hinted() bool {
 		if ev.Reset && (ev.Account == 0 || ev.Account == s.account.ID()) && ev.Group == s.account.Group() ||
 			ev.Mailbox == s.box.id || ev.Mailbox == 0 {
 			s.stale = true
+			s.reset = s.reset || ev.Reset
 		}
 	}
 	return s.stale
@@ -87,41 +97,50 @@ func (s *session) hinted() bool {
 // announce tells the client what changed in the selected mailbox.
 func (s *session) announce(o announce) error {
 	b := s.box
-	var ch lookup.Changes
+	var n news
 	if s.hinted() || o.force {
 		s.stale = false
-		v := s.account.Read()
-		// A closed account is served no further, though its rows and this
-		// session's keys are still there (H2).
-		_, err := v.HighestModSeq()
-		if err == nil {
-			ch, err = v.Changes(b.id, b.modseq)
-		}
-		v.Close()
-		if errors.Is(err, mailstore.ErrNoMailbox) || errors.Is(err, mailstore.ErrNoAccount) || err == nil && ch.Reset {
+		var err error
+		n, err = s.readNews()
+		if errors.Is(err, mailstore.ErrNoMailbox) || errors.Is(err, mailstore.ErrNoAccount) {
 			return errBoxGone
 		}
 		if err != nil {
 			s.stale = true
 			return err
 		}
-		b.expunged(ch.Vanished)
+		s.reset = false
+		if len(b.gone) == 0 {
+			b.goneFrom = b.modseq
+		}
+		b.expunged(n.Vanished)
 	}
 	if o.expunge {
 		s.tellGone()
 	}
+	ch := &n.Changes
 	if ch.HighestModSeq == 0 {
 		return nil
+	}
+	if n.keywords != nil {
+		s.tellKeywords(n.keywords)
 	}
 	exists := b.list.n
 	changed := ch.Messages[:0]
 	for i := range ch.Messages {
 		m := ch.Messages[i]
 		if m.UID >= b.next {
-			b.list.add(m.UID)
+			if n.uids == nil {
+				b.list.add(m.UID)
+			}
 			continue
 		}
 		changed = append(changed, m)
+	}
+	for _, u := range n.uids {
+		if u >= b.next {
+			b.list.add(u)
+		}
 	}
 	b.next = max(b.next, ch.UIDNext)
 	b.modseq = ch.HighestModSeq
@@ -152,6 +171,55 @@ func (s *session) announce(o announce) error {
 	return s.w.Err()
 }
 
+// news is what there is to announce.
+type news struct {
+	lookup.Changes
+	// uids are all messages, when the state was exchanged.
+	uids []mailstore.UID
+	// keywords are those of the account, when one of them is new.
+	keywords []string
+}
+
+// readNews reads what changed since the client was told last. What it cannot
+// be told in this session is errBoxGone.
+func (s *session) readNews() (n news, err error) {
+	b := s.box
+	v := s.account.Read()
+	defer v.Close()
+	// A closed account is served no further, though its rows and this
+	// session's keys are still there (H2).
+	if _, err := v.HighestModSeq(); err != nil {
+		return n, err
+	}
+	if n.Changes, err = v.Changes(b.id, b.modseq); err != nil {
+		return n, err
+	}
+	if n.Reset {
+		return n, errBoxGone
+	}
+	if s.reset {
+		box, err := v.Mailbox(b.id)
+		if err != nil {
+			return n, err
+		}
+		if n.uids, err = v.UIDs(b.id); err != nil {
+			return n, err
+		}
+		missing, ok := b.replaced(n.uids, n.UIDNext)
+		if !ok || box.UIDValidity != b.uidValidity {
+			return n, errBoxGone
+		}
+		n.Vanished = missing
+	}
+	for i := range n.Messages {
+		if !b.knowsKeywords(n.Messages[i].Keywords) {
+			n.keywords, err = v.Keywords()
+			break
+		}
+	}
+	return n, err
+}
+
 // touchRecent has the messages that this session was told of be \Recent for
 // no other. It is not waited for (H23).
 func (s *session) touchRecent() {
@@ -166,9 +234,18 @@ func (s *session) tellGone() {
 	if len(b.gone) == 0 {
 		return
 	}
-	// From the end, so that each number is the one the client knows.
-	for _, u := range slices.Backward(b.gone) {
-		s.w.UntaggedNum(b.list.seq(u), "EXPUNGE").CRLF()
+	if s.qresync {
+		// RFC 7162 section 3.2.10.2.
+		var rs []mailstore.Range
+		for _, u := range b.gone {
+			rs = addUID(rs, u)
+		}
+		s.tellVanished(false, rs)
+	} else {
+		// From the end, so that each number is the one the client knows.
+		for _, u := range slices.Backward(b.gone) {
+			s.w.UntaggedNum(b.list.seq(u), "EXPUNGE").CRLF()
+		}
 	}
 	b.list.remove(b.gone)
 	b.gone = nil
@@ -197,6 +274,7 @@ func (s *session) tellFlags(seq uint32, m *mailstore.Message, uid, modseqOnly bo
 		out = append(out, "MODSEQ ("...)
 		out = strconv.AppendUint(out, uint64(m.ModSeq), 10)
 		out = append(out, ')')
+		s.box.shown = max(s.box.shown, m.ModSeq)
 	}
 	s.w.SetBuf(append(out, ")\r\n"...))
 }

@@ -36,6 +36,9 @@ func (s *Scanner) Store() (st Store) {
 			}
 			s.SP()
 			n := s.Number64()
+			if st.UnchangedSince != nil {
+				s.Fail("a store modifier is given twice") // RFC 7162 section 7
+			}
 			st.UnchangedSince = &n
 		})
 		s.SP()
@@ -197,26 +200,6 @@ func (s *Scanner) Status() (mailbox string, items []StatusItem) {
 	mailbox = s.Mailbox()
 	s.SP()
 	return mailbox, s.statusItems()
-}
-
-// Select reads the arguments of SELECT and EXAMINE.
-func (s *Scanner) Select() (mailbox string, condstore bool) {
-	s.SP()
-	mailbox = s.Mailbox()
-	if s.Peek(' ') {
-		s.SP()
-		if s.AtEnd() {
-			return
-		}
-		s.List(func() {
-			if s.Word() != "CONDSTORE" { // RFC 7162 section 3.1.8
-				s.Fail("unknown select parameter")
-				return
-			}
-			condstore = true
-		})
-	}
-	return mailbox, condstore
 }
 
 // Create reads the arguments of CREATE.

@@ -116,6 +116,9 @@ func (s *Scanner) Fetch() (f Fetch) {
 			case "CHANGEDSINCE":
 				s.SP()
 				n := s.Number64()
+				if f.ChangedSince != nil {
+					s.Fail("a fetch modifier is given twice")
+				}
 				f.ChangedSince = &n
 			case "VANISHED":
 				f.Vanished = true

@@ -20,6 +20,8 @@ var seeds = []string{
 	"a AUTHENTICATE PLAIN\r\nAHUAcA==\r\n", "a AUTHENTICATE PLAIN AHUAcA==\r\n", "a AUTHENTICATE PLAIN =\r\n",
 	"a ENABLE CONDSTORE IMAP4rev2 UTF8=ACCEPT\r\n",
 	"a SELECT INBOX\r\n", "a EXAMINE \"Tom &- Jerry\" (CONDSTORE)\r\n", "a SELECT {3+}\r\nabc\r\n",
+	"a SELECT x (QRESYNC (67890007 20050715194045000 41,43:211,214:541))\r\n", "a EXAMINE x (CONDSTORE QRESYNC (1 9223372036854775807))\r\n",
+	"a SELECT x (qresync (1 2 1:29997 (5000,7500,9990:9999 15000,22500,29970:29979)) condstore)\r\n", "a SELECT x (QRESYNC (1 2 (1,3 2,9)))\r\n",
 	"a CREATE x (USE (\\Drafts))\r\n", "a DELETE x\r\n", "a RENAME x y\r\n", "a SUBSCRIBE x\r\n", "a UNSUBSCRIBE x\r\n",
 	"a LIST \"\" *\r\n", "a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (\"%\" INBOX/*) RETURN (CHILDREN SPECIAL-USE STATUS (MESSAGES SIZE))\r\n",
 	"a LSUB \"\" %\r\n", "a NAMESPACE\r\n", "a STATUS x (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE HIGHESTMODSEQ APPENDLIMIT MAILBOXID)\r\n",
@@ -30,6 +32,7 @@ var seeds = []string{
 	"a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338 YOUNGER 3 SINCE 1-Feb-1994 SAVEDON \"01-Feb-1994\" KEYWORD $Junk LARGER 3\r\n",
 	"a FETCH 1 ALL\r\n", "a FETCH 1:*,3 (FLAGS UID BODY[1.2.HEADER.FIELDS (From \"To\")]<0.100> BINARY.SIZE[1] BINARY.PEEK[2]<1.2> RFC822.TEXT) (CHANGEDSINCE 12)\r\n",
 	"a UID FETCH $ (BODY.PEEK[TEXT] BODYSTRUCTURE BODY ENVELOPE INTERNALDATE RFC822.SIZE MODSEQ EMAILID THREADID SAVEDATE)\r\n",
+	"a UID FETCH 300:500,* (FLAGS) (VANISHED CHANGEDSINCE 12345)\r\n",
 	"a STORE 1 FLAGS ()\r\n", "a STORE 1:3 (UNCHANGEDSINCE 12) +FLAGS.SILENT (\\Seen a)\r\n", "a UID STORE * -FLAGS \\Deleted b\r\n",
 	"a COPY 1 x\r\n", "a UID COPY 1:2 {1+}\r\nx\r\n", "a MOVE 1 x\r\n", "a UID MOVE $ x\r\n",
 }
@@ -68,8 +71,7 @@ func parseAny(name string, s *Scanner) any {
 		m, it := s.Status()
 		return fmt.Sprint(m, it)
 	case "SELECT", "EXAMINE":
-		m, c := s.Select()
-		return fmt.Sprint(m, c)
+		return s.Select()
 	case "CREATE":
 		m, u := s.Create()
 		return fmt.Sprint(m, u)

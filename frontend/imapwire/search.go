@@ -72,6 +72,8 @@ type Search struct {
 	Key      SearchKey
 	// ModSeq is set when a MODSEQ key occurs.
 	ModSeq bool
+	// Numbered is set when a set of sequence numbers occurs.
+	Numbered bool
 
 	keys int
 }
@@ -221,6 +223,7 @@ func (s *Scanner) searchKey(q *Search) SearchKey {
 		return k
 	}
 	if c := s.peek(); c >= '0' && c <= '9' || c == '*' || c == '$' {
+		q.Numbered = q.Numbered || c != '$'
 		return SearchKey{Op: SearchSeq, Set: s.NumSet()}
 	}
 	word := s.Word()
