@@ -1,0 +1,459 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/cluster/group"
+	"altmail.se/altmail/cluster/group/grouptest"
+	"altmail.se/altmail/cluster/logstore"
+	"altmail.se/altmail/crypto/keyring"
+	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/body"
+	"altmail.se/altmail/mailstore/commit"
+	"altmail.se/altmail/mailstore/lookup"
+	"altmail.se/altmail/mailstore/state"
+)
+
+// mailGroup is the only group on the network; the directory does not change
+// during a schedule and needs none.
+const mailGroup cluster.GroupID = 1
+
+var errPower = errors.New("sim: the power is off")
+
+// disk is what a node keeps: a file system in memory that forgets what was not
+// synced, and the folder of its log. raft.db is a real file, because bbolt maps
+// it; a transaction of it is durable as a whole or not at all.
+type disk struct {
+	mem  *vfs.MemFS
+	logs string
+	inc  uint32
+	born bool // the member's log has been made
+
+	mu   sync.Mutex
+	rng  *rand.Rand
+	n    int // changing operations since the process began
+	at   int // crash before this one; 0: never
+	off  bool
+	kept *vfs.MemFS // what the power loss left
+	onK  func()     // tells the process of a crash at an operation
+}
+
+// step counts an operation that changes the disk, and takes the power away
+// when its time has come.
+func (d *disk) step() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.n++; d.at != 0 && d.n >= d.at && !d.off {
+		d.at = 0
+		d.lose()
+	}
+	if d.off {
+		return errPower
+	}
+	return nil
+}
+
+// lose takes the power away: first the log can no longer be written, then what
+// is synced is kept. A transaction under way may still end: everything that it
+// stands on was synced before it began. mu is held.
+func (d *disk) lose() {
+	if d.off {
+		return
+	}
+	d.off = true
+	if d.onK != nil {
+		d.onK()
+	}
+	percent := []int{0, 0, 30, 70, 100}[d.rng.IntN(5)]
+	d.kept = d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: d.rng})
+}
+
+// MaybeError implements errorfs.Injector: operations on a disk without power
+// change only what is thrown away.
+func (d *disk) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpFileClose {
+		_ = d.step() // the disk that the dying process sees goes on
+	}
+	return nil
+}
+
+func (d *disk) String() string { return "sim disk" }
+
+// slowFS lets a sync of body segments take a while: their writer holds no lock
+// then, so that time may pass.
+type slowFS struct {
+	vfs.FS
+	took func() time.Duration
+}
+
+func (s *slowFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := s.FS.OpenReadWrite(name, c, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &slowFile{f, s}, nil
+}
+
+type slowFile struct {
+	vfs.File
+	s *slowFS
+}
+
+func (f *slowFile) SyncData() error {
+	if err := pause(context.Background(), f.s.took()); err != nil {
+		return err
+	}
+	return f.File.SyncData()
+}
+
+// node is one machine with its disk; proc is what runs on it, nil when nothing
+// does.
+type node struct {
+	w       *world
+	i       int
+	id      cluster.NodeID
+	disk    *disk
+	proc    *proc
+	skew    atomic.Int64 // of its clock, ns
+	gone    bool         // has left for good
+	leaving bool         // may have
+}
+
+// proc is a process: everything that runs on a node between a start and its
+// end.
+type proc struct {
+	n      *node
+	ctx    context.Context
+	cancel context.CancelFunc
+	dead   atomic.Bool
+	port   *port
+	db     *state.DB
+	dir    *state.Directory
+	mail   *state.Mail
+	bodies *body.Store
+	group  *group.Group
+	look   *lookup.Door
+	door   *commit.Door
+	bg     sync.WaitGroup
+	fresh  atomic.Bool // it is not in the group yet
+
+	useMu  sync.Mutex
+	ending bool
+	users  sync.WaitGroup // clients in the middle of something
+}
+
+func tuning() group.Tuning {
+	return group.Tuning{
+		Commit: 100 * time.Millisecond, CheckEvery: -1, Upkeep: time.Hour, SyncEvery: 2 * time.Second,
+		TrailingMax: 1, SnapshotThreshold: 1 << 40, SessionLinger: 300 * time.Millisecond, SessionIdle: 3 * time.Second,
+	}
+}
+
+// start begins a process on what is on the disk.
+func (n *node) start() (err error) {
+	w := n.w
+	p := &proc{n: n, port: w.net.open(n.id)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	d := n.disk
+	d.mu.Lock()
+	d.n, d.at, d.off, d.kept = 0, 0, false, nil
+	d.onK = func() { p.dead.Store(true); p.port.kill() }
+	rng := rand.New(rand.NewPCG(d.rng.Uint64(), 7))
+	d.mu.Unlock()
+	fatal := func(err error) {
+		if !p.dead.Load() {
+			w.violation("node %d ends itself: %v", n.i, err)
+		}
+	}
+	fs := errorfs.Wrap(d.mem, d)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("node %d: %w", n.i, err)
+			p.port.close()
+			p.cancel()
+		}
+	}()
+	if p.db, err = state.Open(fs, "state", state.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10, Fatal: fatal}); err != nil {
+		return err
+	}
+	if p.dir, err = p.db.Directory(); err != nil {
+		return err
+	}
+	if p.mail, err = p.db.Mail(mailGroup); err != nil {
+		return err
+	}
+	p.mail.OnEvents = func(evs []mailstore.Event) {
+		for i := range evs {
+			if evs[i].Reset {
+				p.reconcile()
+				p.look.Reset()
+			}
+		}
+	}
+	p.mail.OnDead = func(g cluster.GroupID, ids []mailstore.BodyID) {
+		index, _ := p.mail.Applied()
+		p.bodies.Dead(g, index, ids...)
+	}
+	var slow sync.Mutex
+	if p.bodies, err = body.Open(&slowFS{fs, func() time.Duration {
+		slow.Lock()
+		defer slow.Unlock()
+		return time.Duration(rng.Int64N(int64(w.plan.slow)))
+	}}, "bodies", body.Options{
+		Fatal: fatal, Live: live{p}, Peers: p.port, Members: p.others, SegmentSize: 16 << 10,
+		DiskUsage: func() (vfs.DiskUsage, error) { return vfs.DiskUsage{}, vfs.ErrUnsupported },
+	}); err != nil {
+		return err
+	}
+	groups := groups{p}
+	p.look = lookup.New(lookup.Config{
+		Groups: groups, Ring: w.ring, Bodies: p.bodies, Directory: p.dir, Mail: groups.mail,
+	})
+	if p.group, err = group.Open(group.Options{
+		Group: mailGroup, Node: n.id, Incarnation: d.inc, Dir: d.logs, FS: fs,
+		Create: !d.born, Bootstrap: !d.born && w.img == nil && n.i == 0,
+		Machine: &spy{Mail: p.mail, n: n}, Gate: p.bodies, Stream: p.port.layer(mailGroup),
+		Router: group.NewRouter(p.port), Keys: grouptest.Keys(n.i), Log: w.log(n.i), Fatal: fatal,
+		Alarm: func(a group.Alarm) { w.alarm(n.i, a) }, Wall: n.now, Tuning: tuning(), NoSync: true,
+		LogFault: func(op logstore.Op) error {
+			if err := d.step(); op != logstore.OpSetStable {
+				return err
+			}
+			// raft panics when it can't write its vote. A dying process may as
+			// well: nobody will hear of it, and no other write stands on it.
+			return nil
+		},
+	}); err != nil {
+		return err
+	}
+	d.born = true
+	p.reconcile()
+	p.bg.Go(func() { p.bodies.Run(p.ctx) })
+	p.door = commit.New(commit.Config{
+		Groups: groups, Members: p.others, Bodies: p.bodies, Lookup: p.look, Ring: w.ring,
+		Directory: p.dir, Mail: groups.mail, Timeout: time.Second, Now: n.now,
+	})
+	n.w.mu.Lock()
+	n.proc = p
+	n.w.mu.Unlock()
+	return nil
+}
+
+// take removes the process from the node.
+func (n *node) take() *proc {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	p := n.proc
+	n.proc = nil
+	return p
+}
+
+func (n *node) now() time.Time { return time.Now().Add(time.Duration(n.skew.Load())) }
+
+// reconcile compares bodies and state, as the wiring of a real node does.
+func (p *proc) reconcile() {
+	p.bg.Go(func() {
+		if err := p.bodies.Reconcile(p.ctx, mailGroup, p.mail.BodiesAfter); err != nil && p.ctx.Err() == nil && !p.dead.Load() {
+			p.n.w.violation("node %d: bodies not compared with the state: %v", p.n.i, err)
+		}
+	})
+}
+
+// others lists the other members of the group.
+func (p *proc) others(cluster.GroupID) []cluster.NodeID {
+	var out []cluster.NodeID
+	if p.group == nil {
+		return nil
+	}
+	for _, m := range p.group.Configuration() {
+		if m.Node != p.n.id {
+			out = append(out, m.Node)
+		}
+	}
+	return out
+}
+
+// kill takes the power away from a node, and waits until its process is gone.
+func (n *node) kill() {
+	p := n.take()
+	if p == nil {
+		return
+	}
+	n.disk.mu.Lock()
+	n.disk.lose()
+	n.disk.mu.Unlock()
+	p.end(p.group.Abandon)
+	n.disk.mem = n.disk.kept
+}
+
+// stop ends the process in order; then the power goes.
+func (n *node) stop() {
+	p := n.take()
+	if p == nil {
+		return
+	}
+	if p.dead.Load() { // it crashed by itself already
+		p.end(p.group.Abandon)
+		n.disk.mem = n.disk.kept
+		return
+	}
+	p.end(p.group.Close)
+	d := n.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lose()
+	d.mem = d.kept
+}
+
+// end tears a process down. Errors after a loss of power mean nothing.
+func (p *proc) end(closeGroup func() error) {
+	var errs []error
+	p.useMu.Lock()
+	p.ending = true
+	p.useMu.Unlock()
+	p.cancel()
+	if p.dead.Load() {
+		p.port.close()
+	}
+	p.door.Close()
+	errs = append(errs, closeGroup())
+	p.port.close()
+	p.port.wait()
+	p.users.Wait()
+	errs = append(errs, p.bodies.Close())
+	p.bg.Wait()
+	errs = append(errs, p.mail.Close(), p.dir.Close(), p.db.Close())
+	if err := errors.Join(errs...); err != nil && !p.dead.Load() {
+		p.n.w.violation("node %d does not close: %v", p.n.i, err)
+	}
+	p.dead.Store(true)
+}
+
+// live answers the body store's questions about the state.
+type live struct{ p *proc }
+
+func (l live) Referenced(_ cluster.GroupID, id cluster.BodyID) (bool, error) {
+	return l.p.mail.BodyReferenced(id)
+}
+
+func (l live) Applied(cluster.GroupID) uint64 {
+	index, _ := l.p.mail.Applied()
+	return index
+}
+
+func (l live) DurableApplied(cluster.GroupID) uint64 { return l.p.mail.Durable() }
+
+// groups are the groups as the doors of a process see them.
+type groups struct{ p *proc }
+
+func (g groups) Group(id cluster.GroupID) (cluster.Group, bool) {
+	if id == cluster.Directory {
+		return &still{g.p}, true
+	}
+	return g.p.group, id == mailGroup
+}
+
+func (groups) Mail() []cluster.GroupID { return []cluster.GroupID{mailGroup} }
+
+func (g groups) mail(id cluster.GroupID) (*state.Mail, bool) { return g.p.mail, id == mailGroup }
+
+// still is the directory: the same on every node. While the image is made it
+// takes changes, for all nodes at once.
+type still struct{ p *proc }
+
+func (s *still) ID() cluster.GroupID { return cluster.Directory }
+
+func (s *still) Propose(_ context.Context, p cluster.Proposal) (cluster.Outcome, error) {
+	w := s.p.n.w
+	if w.img != nil {
+		return cluster.Outcome{}, fmt.Errorf("%w: the directory does not change", cluster.ErrUnavailable)
+	}
+	return w.applyDirectory(cluster.Entry{Kind: cluster.KindCommand, First: p.First, Op: p.Op, Command: p.Command})
+}
+
+func (s *still) ReadIndex(ctx context.Context) error { return ctx.Err() }
+
+func (s *still) WaitApplied(ctx context.Context, _ uint64) error { return ctx.Err() }
+
+func (s *still) Leader() (cluster.NodeID, bool) { return s.p.n.id, true }
+
+func (s *still) IsLeader() bool { return true }
+
+// image is what the disks hold when a schedule begins: a small cluster with an
+// account, that was shut down. The last node has the directory and no group.
+type image struct {
+	mem     []*vfs.MemFS
+	logs    [][]page
+	sizes   []int64
+	account mailstore.AccountID
+	boxes   []mailstore.MailboxID
+	base    uint64 // the group's last index
+}
+
+// page is a part of raft.db that is not empty.
+type page struct {
+	at   int64
+	data []byte
+}
+
+const pageSize = 4096
+
+func readPages(path string) (pages []page, size int64, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	for at := 0; at < len(b); at += pageSize {
+		p := b[at:min(at+pageSize, len(b))]
+		if slices.ContainsFunc(p, func(c byte) bool { return c != 0 }) {
+			pages = append(pages, page{int64(at), slices.Clone(p)})
+		}
+	}
+	return pages, int64(len(b)), nil
+}
+
+func writePages(dir string, pages []page, size int64) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, logstore.FileName))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for _, p := range pages {
+		if _, err := f.WriteAt(p.data, p.at); err != nil {
+			return err
+		}
+	}
+	return f.Truncate(size)
+}
+
+func nodeID(i int) (id cluster.NodeID) {
+	id[0] = byte(i + 1)
+	return id
+}
+
+// log is where a node's own log goes: nowhere, unless it was asked for.
+func (w *world) log(i int) *slog.Logger {
+	if !*flagLog {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", i)
+}
+
+var _ commit.Ring = (*keyring.Ring)(nil)
