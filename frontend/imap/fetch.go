@@ -2,10 +2,7 @@ package imap
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"slices"
-	"strconv"
 
 	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/frontend/message"
@@ -18,7 +15,14 @@ import (
 // while something is sent, so these bound what one batch keeps in memory.
 const (
 	rowBatch     = 1000
-	summaryBatch = 200
+	summaryBatch = 250
+)
+
+// Bounds in octets of what is asked for of a batch of bodies: one is as large
+// as that, or a single message that is. What is larger is streamed.
+const (
+	bodyBatch = 256 << 10
+	maxBody   = 2560 << 10
 )
 
 // need says how deep a FETCH has to look.
@@ -32,20 +36,15 @@ const (
 
 // fetcher is one FETCH in execution.
 type fetcher struct {
-	c    *call
-	s    *session
-	atts []imapwire.FetchAtt
-	need need
-	cur  cursor
+	c        *call
+	s        *session
+	atts     []imapwire.FetchAtt
+	need     need
+	markSeen bool
 
-	env    message.Envelope
-	fields []byte            // room for header fields
-	seen   []mailstore.Range // messages to be marked \Seen
-
-	// Of a batch.
-	rows []mailstore.Message
-	ids  []mailstore.ContentID
-
+	rows []mailstore.Message // looked up and not in a batch yet
+	// What came of the batches that were sent.
+	seen                      []mailstore.Range // messages to be marked \Seen
 	unknownEncoding, expunged bool
 }
 
@@ -72,8 +71,8 @@ func cmdFetch(c *call) error {
 			return err
 		}
 	}
-	f := fetcher{c: c, s: s, cur: cursor{list: &s.box.list}}
-	markSeen := f.plan(&q)
+	f := fetcher{c: c, s: s}
+	f.plan(&q)
 	uids, missing, err := c.pick(q.Set)
 	if err != nil {
 		return err
@@ -82,11 +81,11 @@ func cmdFetch(c *call) error {
 	if q.ChangedSince != nil {
 		since = mailstore.ModSeq(*q.ChangedSince)
 	}
-	if err := f.run(uids, since, markSeen); err != nil {
+	if err := f.run(uids, since); err != nil {
 		return err
 	}
 	if len(f.seen) > 0 {
-		f.markSeen()
+		f.storeSeen()
 	}
 	switch {
 	case f.unknownEncoding:
@@ -98,9 +97,8 @@ func cmdFetch(c *call) error {
 	return nil
 }
 
-// plan looks at what is asked for. It reports whether the messages are to be
-// marked \Seen.
-func (f *fetcher) plan(q *imapwire.Fetch) (markSeen bool) {
+// plan looks at what is asked for.
+func (f *fetcher) plan(q *imapwire.Fetch) {
 	f.atts = q.Atts
 	has := func(it imapwire.FetchItem) bool {
 		for _, a := range f.atts {
@@ -128,92 +126,125 @@ func (f *fetcher) plan(q *imapwire.Fetch) (markSeen bool) {
 		}
 		f.need = max(f.need, n)
 		if a.Section != nil && !a.Section.Peek && a.Item != imapwire.FetchBinarySize {
-			markSeen = true
+			f.markSeen = !f.s.box.readOnly
 		}
 	}
-	return markSeen && !f.s.box.readOnly
 }
 
 // run puts out what is asked for, batch by batch.
-func (f *fetcher) run(uids []mailstore.Range, since mailstore.ModSeq, markSeen bool) error {
-	size := rowBatch
-	if f.need > needRow {
-		size = summaryBatch
-	}
+func (f *fetcher) run(uids []mailstore.Range, since mailstore.ModSeq) error {
 	if since > 0 {
 		// The index by MODSEQ knows what changed; nothing else is looked at.
-		return f.changed(uids, since, size, markSeen)
-	}
-	f.rows = make([]mailstore.Message, 0, min(size, f.s.box.count(uids)))
-	for len(uids) > 0 {
 		v := f.s.account.Read()
-		rest, err := f.s.collect(v, &f.rows, uids, size)
-		if err == nil && f.need == needSummary {
-			err = f.summaries(v)
-		}
+		ch, err := v.Changes(f.s.box.id, since)
 		v.Close()
+		if errors.Is(err, mailstore.ErrNoMailbox) {
+			return errBoxGone
+		}
 		if err != nil {
 			return err
 		}
-		uids = rest
-		if err := f.batch(markSeen); err != nil {
-			return err
-		}
+		f.rows = slices.DeleteFunc(ch.Messages, func(m mailstore.Message) bool { return !inRanges(uids, m.UID) })
+		uids = nil
 	}
-	return nil
+	next := func() (*fetchBatch, int64, bool, error) { return f.next(&uids) }
+	return inOrder(&f.s.srv.ahead, next, (*fetchBatch).work, f.put)
 }
 
-// changed puts out the messages of the ranges with a MODSEQ above since (RFC
-// 7162 section 3.1.4.1).
-func (f *fetcher) changed(uids []mailstore.Range, since mailstore.ModSeq, size int, markSeen bool) error {
-	v := f.s.account.Read()
-	ch, err := v.Changes(f.s.box.id, since)
-	v.Close()
-	if errors.Is(err, mailstore.ErrNoMailbox) {
-		return errBoxGone
+// next makes the next batch. What of it can be looked up elsewhere is not
+// looked up here.
+func (f *fetcher) next(uids *[]mailstore.Range) (b *fetchBatch, octets int64, last bool, err error) {
+	b = f.batch()
+	size := rowBatch
+	if f.need == needSummary {
+		size = summaryBatch
 	}
-	if err != nil {
-		return err
+	if f.need < needBody && len(f.rows) == 0 {
+		b.uids, *uids = f.s.box.list.cut(*uids, uint32(size))
+		return b, int64(size) << 10, len(*uids) == 0, nil
 	}
-	all := slices.DeleteFunc(ch.Messages, func(m mailstore.Message) bool { return !inRanges(uids, m.UID) })
-	for len(all) > 0 {
-		f.rows = all[:min(size, len(all))]
-		all = all[len(f.rows):]
-		if f.need == needSummary {
-			v := f.s.account.Read()
-			err := f.summaries(v)
-			v.Close()
-			if err != nil {
-				return err
-			}
-		}
-		if err := f.batch(markSeen); err != nil {
-			return err
+	if len(f.rows) == 0 && len(*uids) > 0 {
+		v := f.s.account.Read()
+		f.rows = nil // batches have the old ones
+		*uids, err = f.s.collect(v, &f.rows, *uids, rowBatch)
+		v.Close()
+		if err != nil {
+			return b, 0, true, err
 		}
 	}
-	return nil
+	n := 0
+	for n < len(f.rows) && n < size && (octets < bodyBatch || f.need < needBody) {
+		if o := f.octets(&f.rows[n]); n == 0 || octets+o <= maxBody {
+			octets += o
+			n++
+			continue
+		}
+		break
+	}
+	b.rows, f.rows = f.rows[:n:n], f.rows[n:]
+	b.found = true
+	if b.streamed = f.need == needBody && octets > maxBody; b.streamed {
+		octets = bodyBatch
+	}
+	return b, octets, len(f.rows) == 0 && len(*uids) == 0, nil
 }
 
-// batch finishes a batch, without a view open.
-func (f *fetcher) batch(markSeen bool) error {
-	for i := range f.rows {
-		m := &f.rows[i]
-		switch f.need {
-		case needRow:
-			f.row(m)
-		case needBody:
-			if err := f.whole(m); err != nil {
-				return err
+// octets returns about how much is asked for of a message.
+func (f *fetcher) octets(m *mailstore.Message) int64 {
+	if f.need < needBody {
+		return 1 << 10
+	}
+	n := int64(1 << 10)
+	for i := range f.atts {
+		if sec := f.atts[i].Section; sec != nil {
+			k := int64(m.Size)
+			if sec.Partial {
+				k = min(k, int64(min(sec.Length, 1<<40)))
 			}
-		}
-		if markSeen && m.Flags&mailstore.FlagSeen == 0 {
-			f.seen = addUID(f.seen, m.UID)
+			n += k
 		}
 	}
-	f.s.w.Release()
-	if err := f.s.w.Err(); err != nil {
+	return n
+}
+
+// put sends a batch.
+func (f *fetcher) put(b *fetchBatch) error {
+	s := f.s
+	for {
+		if len(b.out.b) > 0 {
+			if _, err := s.w.Write(b.out.b); err != nil {
+				return &connError{err}
+			}
+		}
+		if b.err != nil {
+			return b.err
+		}
+		if b.streamed {
+			b.out.b = b.out.b[:0]
+			if b.err = b.messages(s.w); b.err != nil {
+				return b.err
+			}
+		}
+		if len(b.rows) == 0 {
+			break
+		}
+		b.work() // what is left of it
+	}
+	if err := s.w.Err(); err != nil {
 		return &connError{err}
 	}
+	for _, r := range b.seen {
+		if k := len(f.seen) - 1; k >= 0 && f.seen[k].Last+1 == r.First {
+			f.seen[k].Last = r.Last
+			continue
+		}
+		f.seen = append(f.seen, r)
+	}
+	f.unknownEncoding = f.unknownEncoding || b.unknownEncoding
+	f.expunged = f.expunged || b.expunged
+	s.box.shown = max(s.box.shown, b.shown)
+	b.reset()
+	batches.Put(b)
 	return f.c.ctx.Err()
 }
 
@@ -270,302 +301,12 @@ func (c *call) rows(uids []mailstore.Range, fn func(*mailstore.Message) error) e
 	return nil
 }
 
-// begin starts a response and returns the output to append to; ok is false if
-// the client does not know the message.
-func (f *fetcher) begin(m *mailstore.Message) (out []byte, ok bool) {
-	seq := f.cur.seq(m.UID)
-	if seq == 0 {
-		return nil, false
-	}
-	out = append(f.s.w.Buf(), '*', ' ')
-	out = strconv.AppendUint(out, uint64(seq), 10)
-	return append(out, " FETCH ("...), true
-}
-
-// row answers what is known without the content.
-func (f *fetcher) row(m *mailstore.Message) {
-	out, ok := f.begin(m)
-	if !ok {
-		return
-	}
-	for i := range f.atts {
-		if i > 0 {
-			out = append(out, ' ')
-		}
-		out = f.item(out, &f.atts[i], m)
-	}
-	f.s.w.SetBuf(append(out, ")\r\n"...))
-}
-
-// item appends an item of the row.
-func (f *fetcher) item(out []byte, a *imapwire.FetchAtt, m *mailstore.Message) []byte {
-	switch a.Item {
-	case imapwire.FetchFlags:
-		out = append(out, "FLAGS ("...)
-		out = f.s.appendFlags(out, m)
-		return append(out, ')')
-	case imapwire.FetchUID:
-		out = append(out, "UID "...)
-		return strconv.AppendUint(out, uint64(m.UID), 10)
-	case imapwire.FetchInternalDate:
-		out = append(out, "INTERNALDATE "...)
-		return imapwire.AppendDateTime(out, m.InternalDate)
-	case imapwire.FetchSize:
-		out = append(out, "RFC822.SIZE "...)
-		return strconv.AppendUint(out, uint64(m.Size), 10)
-	case imapwire.FetchModSeq:
-		f.s.box.shown = max(f.s.box.shown, m.ModSeq)
-		out = append(out, "MODSEQ ("...)
-		out = strconv.AppendUint(out, uint64(m.ModSeq), 10)
-		return append(out, ')')
-	case imapwire.FetchEmailID:
-		out = append(out, "EMAILID ("...)
-		out = append(out, m.Content.EmailID()...)
-		return append(out, ')')
-	case imapwire.FetchThreadID:
-		out = append(out, "THREADID ("...)
-		out = append(out, m.Thread.ThreadID()...)
-		return append(out, ')')
-	case imapwire.FetchSaveDate:
-		out = append(out, "SAVEDATE "...)
-		return imapwire.AppendDateTime(out, m.SaveDate)
-	}
-	return out
-}
-
-// summaries answers a batch from summaries. Nothing is sent while the view is
-// open.
-func (f *fetcher) summaries(v *lookup.View) error {
-	f.ids = f.ids[:0]
-	for i := range f.rows {
-		f.ids = append(f.ids, f.rows[i].Content)
-	}
-	f.s.w.Hold()
-	i := 0
-	return v.Contents(f.ids, func(id mailstore.ContentID, content *lookup.Content) error {
-		for i < len(f.rows) && f.rows[i].Content != id {
-			i++
-		}
-		if i == len(f.rows) {
-			return errors.New("imap: contents came in another order than asked for")
-		}
-		m := &f.rows[i]
-		i++
-		return f.summary(v, m, content)
-	})
-}
-
-// summary answers one message from its summary.
-func (f *fetcher) summary(v *lookup.View, m *mailstore.Message, content *lookup.Content) error {
-	o, err := newOctets(f.c.ctx, v, content)
-	if err != nil {
-		return err
-	}
-	out, ok := f.begin(m)
-	if !ok {
-		return nil
-	}
-	for i := range f.atts {
-		if i > 0 {
-			out = append(out, ' ')
-		}
-		if out, err = f.small(out, &f.atts[i], m, &o); err != nil {
-			// Nothing of this message is in the buffer yet.
-			return errors.Join(f.skip(err), o.close())
-		}
-	}
-	f.s.w.SetBuf(append(out, ")\r\n"...))
-	return o.close()
-}
-
-// skip leaves out a message that cannot be told: what is left is still told.
-func (f *fetcher) skip(err error) error {
-	switch {
-	case errors.Is(err, mailstore.ErrExpunged):
-		f.expunged = true
-		return nil
-	case errors.Is(err, message.ErrUnknownEncoding):
-		f.unknownEncoding = true
-		return nil
-	}
-	return err
-}
-
-// small appends an item that is in memory.
-func (f *fetcher) small(out []byte, a *imapwire.FetchAtt, m *mailstore.Message, o *octets) ([]byte, error) {
-	utf8 := f.s.utf8
-	switch a.Item {
-	case imapwire.FetchEnvelope:
-		if !o.sum.Envelope(&f.env) {
-			header, err := o.header()
-			if err != nil {
-				return out, err
-			}
-			f.env.FromHeader(header)
-		}
-		out = append(out, "ENVELOPE "...)
-		return message.AppendEnvelope(out, &f.env, utf8), nil
-	case imapwire.FetchBody, imapwire.FetchBodyStructure:
-		extended := a.Item == imapwire.FetchBodyStructure
-		if extended {
-			out = append(out, "BODYSTRUCTURE "...)
-		} else {
-			out = append(out, "BODY "...)
-		}
-		x, err := o.tree()
-		if err != nil {
-			return out, err
-		}
-		out, ok := x.AppendBodyStructure(out, extended, utf8)
-		if !ok {
-			return out, errors.Join(mailstore.ErrDamaged, errors.New("imap: a parsed message has no parts"))
-		}
-		return out, nil
-	case imapwire.FetchSection:
-		fields, ok, err := o.fields(f.fields[:0], a.Section)
-		if err != nil {
-			return out, err
-		}
-		f.fields = fields
-		out = append(out, a.Section.Name...)
-		if !ok {
-			return append(out, " NIL"...), nil
-		}
-		p := cut(a.Section, piece{0, int64(len(fields))})
-		out = append(out, ' ', '{')
-		out = strconv.AppendInt(out, p.n, 10)
-		out = append(out, '}', '\r', '\n')
-		return append(out, fields[p.off:p.off+p.n]...), nil
-	}
-	return f.item(out, a, m), nil
-}
-
-// whole answers one message of which octets are asked for. Everything that can
-// fail without harm does so before the response begins.
-func (f *fetcher) whole(m *mailstore.Message) (err error) {
-	v := f.s.account.Read()
-	defer v.Close()
-	content, err := v.Content(m.Content)
-	if err != nil {
-		return f.skip(err)
-	}
-	o, err := newOctets(f.c.ctx, v, content)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, o.close()) }()
-	if err := o.open(); err != nil {
-		return f.skip(err)
-	}
-	v.Close() // the client may be slow
-	bins := make([]binary, len(f.atts))
-	for i := range f.atts {
-		if a := &f.atts[i]; a.Item == imapwire.FetchBinary || a.Item == imapwire.FetchBinarySize {
-			if bins[i], err = o.binary(a.Section); err != nil {
-				return f.skip(err)
-			}
-		} else if a.Section != nil && len(a.Section.Path) > 0 {
-			if _, err := o.tree(); err != nil {
-				return f.skip(err)
-			}
-		}
-	}
-	out, ok := f.begin(m)
-	if !ok {
-		return nil
-	}
-	w := f.s.w
-	for i := range f.atts {
-		if i > 0 {
-			out = append(out, ' ')
-		}
-		a := &f.atts[i]
-		switch {
-		case a.Item == imapwire.FetchBinarySize:
-			out = append(out, a.Section.Name...)
-			out = append(out, ' ')
-			out = strconv.AppendInt(out, bins[i].size, 10)
-			continue
-		case a.Item == imapwire.FetchBinary:
-			out, err = f.stream(append(out, a.Section.Name...), bins[i].nul, bins[i].ok, cut(a.Section, piece{0, bins[i].size}),
-				func(to io.Writer, p piece) error { return o.decode(&window{to, p.off, p.n}, &bins[i]) })
-		case a.Item == imapwire.FetchSection && !isHeader(a.Section) && !isFields(a.Section):
-			p, _, ok, serr := o.section(a.Section)
-			if serr != nil {
-				return f.broken(serr)
-			}
-			out, err = f.stream(append(out, a.Section.Name...), false, ok, cut(a.Section, p),
-				func(to io.Writer, p piece) error { return o.body.WriteRange(to, p.off, p.n) })
-		default:
-			out, err = f.small(out, a, m, &o)
-		}
-		if err != nil {
-			return f.broken(err)
-		}
-	}
-	w.SetBuf(append(out, ")\r\n"...))
-	return nil
-}
-
-// isFields reports whether a section is a choice of header fields.
-func isFields(sec *imapwire.Section) bool {
-	return sec.Text == imapwire.SectionHeaderFields || sec.Text == imapwire.SectionHeaderFieldsNot
-}
-
-// broken is the end of a response that was begun: nothing but the end of the
-// connection can tell the client that it is not whole.
-func (f *fetcher) broken(err error) error {
-	if werr := f.s.w.Err(); werr != nil {
-		return &connError{werr}
-	}
-	f.s.srv.stats.errors.Add(1)
-	f.s.srv.log.Error("imap: message could not be read to its end", "err", err)
-	return fmt.Errorf("%w: %w", errCutShort, err)
-}
-
-// stream puts out octets as a literal, which write gives exactly; NIL if there
-// are none to give.
-func (f *fetcher) stream(out []byte, binary, ok bool, p piece, write func(io.Writer, piece) error) ([]byte, error) {
-	if !ok {
-		return append(out, " NIL"...), nil
-	}
-	out = append(out, ' ')
-	if binary {
-		out = append(out, '~')
-	}
-	out = append(out, '{')
-	out = strconv.AppendInt(out, p.n, 10)
-	f.s.w.SetBuf(append(out, '}', '\r', '\n'))
-	if p.n > 0 {
-		m := counted{w: f.s.w}
-		if err := write(&m, p); err != nil {
-			return nil, err
-		}
-		if m.n != p.n {
-			return nil, mailstore.ErrDamaged
-		}
-	}
-	return f.s.w.Buf(), nil
-}
-
-// counted counts what is written.
-type counted struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counted) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
-}
-
 // seenChange is what reading a message does.
 var seenChange = commit.FlagChange{Mode: commit.Add, Flags: mailstore.FlagSeen}
 
-// markSeen sets \Seen on what was read (RFC 9051 section 6.4.5). The flags are
+// storeSeen sets \Seen on what was read (RFC 9051 section 6.4.5). The flags are
 // told when the command ends. A client without a quorum goes on reading.
-func (f *fetcher) markSeen() {
+func (f *fetcher) storeSeen() {
 	s := f.s
 	// The client need not wait for what it has asked for.
 	if s.w.Flush() != nil {

@@ -18,7 +18,7 @@ import (
 // recipient's own header lines in front.
 type octets struct {
 	ctx     context.Context
-	view    *lookup.View // open until body is
+	account *lookup.Account
 	content *lookup.Content
 	sum     message.Summary
 
@@ -27,14 +27,13 @@ type octets struct {
 	index *message.Index
 }
 
-// newOctets opens the summary of a message. The view may be closed once body
-// was called.
-func newOctets(ctx context.Context, v *lookup.View, c *lookup.Content) (octets, error) {
+// newOctets opens the summary of a message.
+func newOctets(ctx context.Context, a *lookup.Account, c *lookup.Content) (octets, error) {
 	sum, err := message.OpenSummary(c.Summary)
 	if err != nil {
 		return octets{}, errors.Join(mailstore.ErrDamaged, err)
 	}
-	return octets{ctx: ctx, view: v, content: c, sum: sum}, nil
+	return octets{ctx: ctx, account: a, content: c, sum: sum}, nil
 }
 
 func (o *octets) close() error {
@@ -49,9 +48,18 @@ func (o *octets) prefix() int64 { return int64(len(o.content.Prefix)) }
 // open opens the body.
 func (o *octets) open() (err error) {
 	if o.body == nil {
-		o.body, err = o.view.OpenBody(o.ctx, o.content)
+		o.body, err = o.account.OpenBody(o.ctx, o.content)
 	}
 	return err
+}
+
+// copy writes a range of the message.
+func (o *octets) copy(w io.Writer, p piece) (err error) {
+	if m, ok := w.(*memory); ok {
+		m.b, err = o.body.AppendRange(m.b, p.off, p.n)
+		return err
+	}
+	return o.body.WriteRange(w, p.off, p.n)
 }
 
 // read returns a range of the message.

@@ -70,10 +70,21 @@ type searchRun struct {
 	modseqs []mailstore.ModSeq // of found, when asked for
 	highest mailstore.ModSeq
 	cur     cursor
+}
 
-	rows  []mailstore.Message
-	maybe []mailstore.Message
-	ids   []mailstore.ContentID
+// searchBatch is the part of a search that is about a few messages. It may be
+// worked on by another goroutine.
+type searchBatch struct {
+	r    *searchRun // which is only read here
+	ctx  context.Context
+	uids []mailstore.Range
+	err  error
+
+	rows     []mailstore.Message
+	verdicts []verdict
+	ids      []mailstore.ContentID
+	gathered lookup.Gathered
+	content  lookup.Content
 }
 
 func (r *searchRun) number(u mailstore.UID) uint32 {
@@ -163,85 +174,113 @@ func (s *session) watched(parent context.Context) (ctx context.Context, stop fun
 	}, nil
 }
 
-// scan looks at the messages in batches. A view is open for one batch.
+// scan looks at the messages in batches. A view is open for one batch, and no
+// longer than it takes to read what is sealed.
 func (r *searchRun) scan(ctx context.Context, uids []mailstore.Range) error {
-	s := r.c.s
-	for len(uids) > 0 {
-		if err := ctx.Err(); err != nil {
+	var free []*searchBatch
+	size, octets := uint32(rowBatch), int64(rowBatch)<<8
+	if r.root.cost >= costSummary {
+		size, octets = summaryBatch, summaryBatch<<10
+	}
+	next := func() (*searchBatch, int64, bool, error) {
+		b := &searchBatch{r: r}
+		if n := len(free); n > 0 {
+			b, free = free[n-1], free[:n-1]
+		}
+		b.ctx = ctx
+		b.uids, uids = r.c.s.box.list.cut(uids, size)
+		return b, octets, len(uids) == 0, ctx.Err()
+	}
+	put := func(b *searchBatch) error {
+		if b.err != nil {
+			return b.err
+		}
+		for i := range b.rows {
+			if b.verdicts[i] == yes {
+				r.add(&b.rows[i])
+			}
+		}
+		free = append(free, b)
+		return nil
+	}
+	if len(uids) == 0 {
+		return nil
+	}
+	return inOrder(&r.c.s.srv.ahead, next, (*searchBatch).work, put)
+}
+
+func (b *searchBatch) work() { b.err = b.decide() }
+
+// decide finds the verdict on each row.
+func (b *searchBatch) decide() error {
+	s := b.r.c.s
+	v := s.account.Read()
+	defer v.Close()
+	if _, err := s.collect(v, &b.rows, b.uids, rowBatch); err != nil {
+		return err
+	}
+	cand := candidate{ctx: b.ctx, recentFrom: s.box.recentFrom}
+	if s.rev2 {
+		cand.recentFrom = 1<<32 - 1
+	}
+	// What the rows alone decide.
+	b.verdicts, b.ids = b.verdicts[:0], b.ids[:0]
+	for i := range b.rows {
+		cand.row = &b.rows[i]
+		answer := b.r.root.eval(&cand)
+		if b.verdicts = append(b.verdicts, answer); answer == maybe {
+			b.ids = append(b.ids, cand.row.Content)
+		}
+	}
+	if len(b.ids) == 0 {
+		return nil
+	}
+	if err := v.Gather(&b.gathered, b.ids); err != nil {
+		return err
+	}
+	v.Close()
+	k := 0
+	for i := range b.rows {
+		if b.verdicts[i] != maybe {
+			continue
+		}
+		if err := b.ctx.Err(); err != nil {
 			return err
 		}
-		v := s.account.Read()
-		rest, err := s.collect(v, &r.rows, uids, summaryBatch)
-		if err == nil {
-			err = r.batch(ctx, v)
-		}
-		v.Close()
-		if err != nil {
+		cand.row = &b.rows[i]
+		var err error
+		if b.verdicts[i], err = b.look(k, &cand); err != nil {
 			return err
 		}
-		uids = rest
+		k++
 	}
 	return nil
 }
 
-func (r *searchRun) batch(ctx context.Context, v *lookup.View) error {
-	cand := candidate{ctx: ctx, recentFrom: r.c.s.box.recentFrom}
-	if r.c.s.rev2 {
-		cand.recentFrom = 1<<32 - 1
+// look decides on a message by its summary or, if that does not do, by its
+// octets.
+func (b *searchBatch) look(i int, cand *candidate) (verdict, error) {
+	ok, err := b.gathered.Open(i, &b.content)
+	if !ok || err != nil {
+		return never, err
 	}
-	// What the rows alone decide.
-	r.maybe, r.ids = r.maybe[:0], r.ids[:0]
-	for i := range r.rows {
-		cand.row = &r.rows[i]
-		switch r.root.eval(&cand) {
-		case yes:
-			if len(r.maybe) == 0 {
-				r.add(cand.row)
-				continue
-			}
-			fallthrough // in order
-		case maybe:
-			r.maybe = append(r.maybe, *cand.row)
-			r.ids = append(r.ids, cand.row.Content)
-		}
+	o, err := newOctets(b.ctx, b.r.c.s.account, &b.content)
+	if err != nil {
+		return never, err
 	}
-	if len(r.maybe) == 0 {
-		return nil
+	cand.o, cand.deep, cand.err = &o, false, nil
+	answer := b.r.root.eval(cand)
+	if answer == maybe {
+		cand.deep = true
+		answer = b.r.root.eval(cand)
 	}
-	i := 0
-	return v.Contents(r.ids, func(id mailstore.ContentID, content *lookup.Content) error {
-		if err := ctx.Err(); err != nil {
-			return err
+	if err := errors.Join(cand.err, o.close()); err != nil {
+		if errors.Is(err, mailstore.ErrExpunged) {
+			err = nil
 		}
-		for i < len(r.maybe) && r.maybe[i].Content != id {
-			i++
-		}
-		if i == len(r.maybe) {
-			return errors.New("imap: contents came in another order than asked for")
-		}
-		m := &r.maybe[i]
-		i++
-		o, err := newOctets(ctx, v, content)
-		if err != nil {
-			return err
-		}
-		cand.row, cand.o, cand.deep, cand.err = m, &o, false, nil
-		answer := r.root.eval(&cand)
-		if answer == maybe {
-			cand.deep = true
-			answer = r.root.eval(&cand)
-		}
-		if err := errors.Join(cand.err, o.close()); err != nil {
-			if errors.Is(err, mailstore.ErrExpunged) {
-				return nil
-			}
-			return err
-		}
-		if answer == yes {
-			r.add(m)
-		}
-		return nil
-	})
+		return never, err
+	}
+	return answer, nil
 }
 
 // toSave returns what SAVE keeps (RFC 5182 section 2.4): of MIN and MAX alone

@@ -26,6 +26,7 @@ type Server struct {
 	cfg    Config
 	log    *slog.Logger
 	memory *semaphore.Weighted // octets of messages on their way in
+	ahead  ahead
 
 	closing chan struct{}
 	done    sync.WaitGroup
@@ -67,6 +68,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger,
 		memory:    semaphore.NewWeighted(cfg.Limits.AppendMemory),
+		ahead:     newAhead(),
 		closing:   make(chan struct{}),
 		listeners: map[net.Listener]struct{}{},
 		sessions:  map[uint64]*session{},

@@ -87,6 +87,25 @@ func (l *uidList) count(r mailstore.Range) uint32 {
 	return n - l.before(r.First)
 }
 
+// cut takes ranges with at most n messages off the beginning of sorted ranges.
+func (l *uidList) cut(rs []mailstore.Range, n uint32) (head, rest []mailstore.Range) {
+	for i, r := range rs {
+		k := l.count(r)
+		if k <= n {
+			n -= k
+			continue
+		}
+		if n == 0 {
+			return rs[:i:i], rs[i:]
+		}
+		u := l.at(l.before(r.First) + n)
+		head = append(rs[:i:i], mailstore.Range{First: r.First, Last: u})
+		rest = append([]mailstore.Range{{First: u + 1, Last: r.Last}}, rs[i+1:]...)
+		return head, rest
+	}
+	return rs, nil
+}
+
 // each calls fn for the UIDs of the list that lie in a range, ascending.
 func (l *uidList) each(r mailstore.Range, fn func(mailstore.UID)) {
 	i := max(sort.Search(len(l.runs), func(i int) bool { return l.runs[i].uid > r.First })-1, 0)

@@ -40,14 +40,14 @@ type Body struct {
 
 // OpenBody returns a reader of a message's octets, which are fetched from
 // another node when they are not here or damaged here. Its errors are
-// mailstore.ErrExpunged, mailstore.ErrDamaged and cluster's. The view may be
-// closed before the body.
-func (v *View) OpenBody(ctx context.Context, c *Content) (*Body, error) {
-	key, err := v.a.keys.UnwrapKey(c.id[:], c.wrapped[:c.wrapLen])
+// mailstore.ErrExpunged, mailstore.ErrDamaged and cluster's. No view has to be
+// open.
+func (a *Account) OpenBody(ctx context.Context, c *Content) (*Body, error) {
+	key, err := a.keys.UnwrapKey(c.id[:], c.wrapped[:c.wrapLen])
 	if err != nil {
 		return nil, damaged("a message key", err)
 	}
-	b := &Body{ctx: ctx, bodies: v.a.d.cfg.Bodies, group: v.a.group, ref: c.body, key: key}
+	b := &Body{ctx: ctx, bodies: a.d.cfg.Bodies, group: a.group, ref: c.body, key: key}
 	if len(c.Prefix) > 0 {
 		b.prefix = append([]byte(nil), c.Prefix...)
 	}
@@ -66,6 +66,9 @@ func (v *View) OpenBody(ctx context.Context, c *Content) (*Body, error) {
 	}
 	return b, nil
 }
+
+// OpenBody is Account.OpenBody.
+func (v *View) OpenBody(ctx context.Context, c *Content) (*Body, error) { return v.a.OpenBody(ctx, c) }
 
 // gone turns the answer that nothing refers to a body any more into that of a
 // message which was expunged while it was looked at.
@@ -169,6 +172,33 @@ func (b *Body) WriteRange(w io.Writer, off, n int64) error {
 		n -= done
 		if err = b.heal(err); err != nil {
 			return err
+		}
+	}
+}
+
+// AppendRange appends n octets from off to dst, fewer where the message ends.
+func (b *Body) AppendRange(dst []byte, off, n int64) ([]byte, error) {
+	if off < 0 || n < 0 {
+		return dst, fmt.Errorf("lookup: range %d+%d", off, n)
+	}
+	base := len(dst)
+	if off < int64(len(b.prefix)) {
+		part := b.prefix[off:min(int64(len(b.prefix)), off+min(n, int64(len(b.prefix))))]
+		dst = append(dst, part...)
+		off += int64(len(part))
+		n -= int64(len(part))
+	}
+	if n == 0 {
+		return dst, nil
+	}
+	off -= int64(len(b.prefix))
+	for {
+		out, err := b.r.AppendRange(dst, off, n)
+		if err == nil {
+			return out, nil
+		}
+		if err = b.heal(err); err != nil {
+			return dst[:base], err
 		}
 	}
 }

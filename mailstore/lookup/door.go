@@ -54,6 +54,7 @@ type Door struct {
 	zones sync.Map // minutes east (int32) → *time.Location
 	// generation is raised when what accounts have opened may be wrong.
 	generation atomic.Uint64
+	uids       uidCache
 
 	mu    sync.Mutex
 	open  map[mailstore.AccountID]*list.Element

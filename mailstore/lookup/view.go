@@ -16,15 +16,13 @@ type View struct {
 	a *Account
 	r *state.Reader
 
-	row    state.AccountRow
-	rowed  bool
-	box    mailstore.MailboxID // known to exist
-	msg    mailstore.Message
-	key    [32]byte // room for a set of keyword ids
-	zone   int32
-	where  *time.Location
-	plain  []byte // room for an opened summary
-	cached Content
+	row   state.AccountRow
+	rowed bool
+	box   mailstore.MailboxID // known to exist
+	msg   mailstore.Message
+	key   [32]byte // room for a set of keyword ids
+	zone  int32
+	where *time.Location
 }
 
 // Close ends the view. Closing twice is allowed.
@@ -157,14 +155,6 @@ func (v *View) exists(id mailstore.MailboxID) error {
 	return nil
 }
 
-// UIDs returns the UIDs of a mailbox, ascending, or mailstore.ErrNoMailbox.
-func (v *View) UIDs(id mailstore.MailboxID) ([]mailstore.UID, error) {
-	if err := v.exists(id); err != nil {
-		return nil, err
-	}
-	return v.r.UIDs(v.a.id, id)
-}
-
 // Messages calls fn for each message whose UID lies in one of the ranges,
 // which are sorted and disjoint, by ascending UID. The message is reused
 // between the calls, and its Keywords are shared: they must not be changed,
@@ -247,43 +237,18 @@ type Content struct {
 	body    cluster.BodyRef
 	wrapped [keyring.WrappedKeySize]byte
 	wrapLen int
+	plain   []byte // what Prefix and Summary are of
 }
 
 // ID returns the content's id.
 func (c *Content) ID() mailstore.ContentID { return c.id }
 
-// Clone returns a copy that may be kept.
-func (c *Content) Clone() *Content {
-	out := *c
-	room := make([]byte, 0, len(c.Prefix)+len(c.Summary))
-	room = append(append(room, c.Prefix...), c.Summary...)
-	n := len(c.Prefix)
-	out.Prefix, out.Summary = room[:n:n], room[n:]
-	return &out
-}
-
-// Contents calls fn with the content of each id that exists, summaries opened;
-// ids in ascending order are read fastest, and in that order. c is reused
-// between the calls: Clone what is to be kept. Ids that are gone are left out.
-func (v *View) Contents(ids []mailstore.ContentID, fn func(id mailstore.ContentID, c *Content) error) error {
-	if _, err := v.account(); err != nil {
-		return err
-	}
-	return v.r.Contents(v.a.id, ids, func(row *state.ContentRow) error {
-		if err := v.content(row); err != nil {
-			return err
-		}
-		return fn(row.ID, &v.cached)
-	})
-}
-
-// content fills v.cached.
-func (v *View) content(row *state.ContentRow) error {
-	c := &v.cached
-	c.id, c.body, c.Size = row.ID, row.Body, row.Size
-	c.wrapLen = copy(c.wrapped[:], row.WrappedKey)
+// open fills the content from the fields of its row.
+func (c *Content) open(k Keys, id mailstore.ContentID, body cluster.BodyRef, size uint32, wrapped, sealed []byte) error {
+	c.id, c.body, c.Size = id, body, size
+	c.wrapLen = copy(c.wrapped[:], wrapped)
 	var err error
-	v.plain, c.Prefix, c.Summary, err = v.a.keys.openSummary(v.plain[:0], row.ID, row.Summary)
+	c.plain, c.Prefix, c.Summary, err = k.openSummary(c.plain[:0], id, sealed)
 	return err
 }
 
@@ -299,10 +264,8 @@ func (v *View) Content(id mailstore.ContentID) (*Content, error) {
 	if !ok {
 		return nil, mailstore.ErrExpunged
 	}
-	if err := v.content(&row); err != nil {
-		return nil, err
-	}
-	return v.cached.Clone(), nil
+	c := new(Content)
+	return c, c.open(v.a.keys, row.ID, row.Body, row.Size, row.WrappedKey, row.Summary)
 }
 
 // List returns the account's mailbox-list counter: it grows with every change

@@ -92,28 +92,36 @@ func TestView(t *testing.T) {
 	// In order, in another order, and with one that is not there.
 	ids[5], ids[9] = ids[9], ids[5]
 	n := 0
-	err = v.Contents(append(ids, mailstore.ContentID{1}), func(id mailstore.ContentID, c *lookup.Content) error {
-		if id != ids[n] || c.ID() != id {
-			t.Errorf("content %d out of order", n)
+	var g lookup.Gathered
+	if err := v.Gather(&g, append(ids, mailstore.ContentID{1}, ids[0])); err != nil {
+		t.Fatal(err)
+	}
+	var c lookup.Content
+	for i, id := range append(ids, mailstore.ContentID{1}, ids[0]) {
+		ok, err := g.Open(i, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id == (mailstore.ContentID{1}) {
+			if ok {
+				t.Error("a content that is not there")
+			}
+			continue
 		}
 		single, err := v.Content(id)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		if !bytes.Equal(single.Summary, c.Summary) || !strings.HasPrefix(string(c.Summary), "summary ") || single.Size != c.Size || len(c.Prefix) != 0 {
-			t.Errorf("%q and %q", single.Summary, c.Summary)
+		if !ok || c.ID() != id || !bytes.Equal(single.Summary, c.Summary) || !strings.HasPrefix(string(c.Summary), "summary ") || single.Size != c.Size || len(c.Prefix) != 0 {
+			t.Errorf("content %d: %q and %q", i, single.Summary, c.Summary)
 		}
 		n++
-		return nil
-	})
-	if err != nil || n != len(ids) {
-		t.Errorf("%d contents, %v", n, err)
+	}
+	if n != len(ids)+1 {
+		t.Errorf("%d contents", n)
 	}
 	stop := errors.New("stop")
 	if err := v.Messages(box, everything, func(*mailstore.Message) error { return stop }); !errors.Is(err, stop) {
-		t.Error(err)
-	}
-	if err := v.Contents(ids, func(mailstore.ContentID, *lookup.Content) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 	if _, err := v.Content(mailstore.ContentID{1}); !errors.Is(err, mailstore.ErrExpunged) {
@@ -199,7 +207,7 @@ func TestNothingIsServedAfterItsEnd(t *testing.T) {
 	for what, err := range map[string]error{
 		"messages": read(),
 		"content":  func() error { _, err := v.Content(id); return err }(),
-		"contents": v.Contents([]mailstore.ContentID{id}, func(mailstore.ContentID, *lookup.Content) error { return nil }),
+		"contents": v.Gather(new(lookup.Gathered), []mailstore.ContentID{id}),
 		"changes":  func() error { _, err := v.Changes(1, 0); return err }(),
 		"uids":     func() error { _, err := v.UIDs(1); return err }(),
 	} {
@@ -389,6 +397,9 @@ func TestBody(t *testing.T) {
 		for _, r := range [][2]int64{{0, 1 << 40}, {0, 5}, {3, 40}, {17, 3}, {16, 2}, {int64(len(whole)) - 3, 10}, {int64(len(whole)), 1}, {300000, 200000}, {5, 0}} {
 			lo, hi := min(r[0], int64(len(whole))), min(r[0]+r[1], int64(len(whole)))
 			var sb strings.Builder
+			if got, err := b.AppendRange([]byte("x"), r[0], r[1]); err != nil || string(got) != "x"+whole[lo:hi] {
+				t.Errorf("append %v: %d octets, %v", r, len(got)-1, err)
+			}
 			if err := b.WriteRange(&sb, r[0], r[1]); err != nil || sb.String() != whole[lo:hi] {
 				t.Errorf("%s: range %v: %d octets, %v", what, r, sb.Len(), err)
 			}
@@ -486,15 +497,24 @@ func BenchmarkContents(b *testing.B) {
 		b.Fatal(err)
 	}
 	v.Close()
+	var g lookup.Gathered
+	var c lookup.Content
 	b.ReportAllocs()
 	b.ResetTimer()
 	for b.Loop() {
-		v := a.Read()
-		got := 0
-		if err := v.Contents(ids, func(mailstore.ContentID, *lookup.Content) error { got++; return nil }); err != nil || got != n {
-			b.Fatal(got, err)
+		for part := range slices.Chunk(ids, 250) {
+			v := a.Read()
+			err := v.Gather(&g, part)
+			v.Close()
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := range part {
+				if ok, err := g.Open(i, &c); !ok || err != nil {
+					b.Fatal(i, err)
+				}
+			}
 		}
-		v.Close()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/content")
 }

@@ -74,7 +74,7 @@ func BenchmarkContents(b *testing.B) {
 	for b.Loop() {
 		r.read(func(rd *Reader) {
 			n := 0
-			if err := rd.Contents(alice, ids, func(*ContentRow) error { n++; return nil }); err != nil || n != benchMessages {
+			if err := rd.Contents(alice, ids, func(int, *ContentRow) error { n++; return nil }); err != nil || n != benchMessages {
 				b.Fatal(n, err)
 			}
 		})

@@ -107,9 +107,10 @@ func dumpAccount(r *Reader, id mailstore.AccountID, since uint64) (string, error
 			return "", err
 		}
 		n := 0
-		if err := r.Contents(id, ids, func(c *ContentRow) error {
-			if c.ID != ids[n] {
-				return fmt.Errorf("content %x in the place of %x", c.ID, ids[n])
+		slices.Reverse(ids) // any order will do
+		if err := r.Contents(id, ids, func(i int, c *ContentRow) error {
+			if c.ID != ids[i] {
+				return fmt.Errorf("content %x in the place of %x", c.ID, ids[i])
 			}
 			n++
 			return nil

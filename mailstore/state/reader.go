@@ -1,8 +1,10 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -219,16 +221,66 @@ func (r *Reader) UIDs(a mailstore.AccountID, box mailstore.MailboxID) ([]mailsto
 	if err != nil || !found {
 		return nil, err
 	}
+	runs, err := r.UIDRuns(a, box, mb.Exists)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]mailstore.UID, 0, mb.Exists)
+	for _, g := range runs {
+		for u := g.First; ; u++ {
+			out = append(out, u)
+			if u == g.Last {
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// UIDRuns returns the UIDs of a mailbox that has so many messages, as runs
+// without gaps. Where nothing was ever expunged from between them it takes two
+// seeks, else a scan of the keys.
+func (r *Reader) UIDRuns(a mailstore.AccountID, box mailstore.MailboxID, exists uint32) ([]mailstore.Range, error) {
 	prefix := r.mailbox(nil, tabMessage, a, box)
 	it, err := r.iter(prefix, upper(prefix))
 	if err != nil {
 		return nil, err
 	}
-	for ok := it.First(); ok; ok = it.Next() {
-		out = append(out, mailstore.UID(u32at(it.Key()[len(prefix):])))
+	at := func() mailstore.UID { return mailstore.UID(u32at(it.Key()[len(prefix):])) }
+	if !it.Last() {
+		return nil, closeIter(it, nil)
+	}
+	last := at()
+	if !it.First() {
+		return nil, closeIter(it, nil)
+	}
+	if first := at(); uint64(last)-uint64(first)+1 == uint64(exists) {
+		// As many keys as there are UIDs in between: it is all of them.
+		return []mailstore.Range{{First: first, Last: last}}, closeIter(it, nil)
+	}
+	var out []mailstore.Range
+	for ok := true; ok; ok = it.Next() {
+		u := at()
+		if k := len(out) - 1; k >= 0 && out[k].Last+1 == u {
+			out[k].Last = u
+			continue
+		}
+		out = append(out, mailstore.Range{First: u, Last: u})
 	}
 	return out, closeIter(it, nil)
+}
+
+// UIDsFrom calls fn for the UIDs of a mailbox from a given one on, ascending.
+func (r *Reader) UIDsFrom(a mailstore.AccountID, box mailstore.MailboxID, from mailstore.UID, fn func(mailstore.UID)) error {
+	prefix := r.mailbox(nil, tabMessage, a, box)
+	it, err := r.iter(r.message(nil, a, box, from), upper(prefix))
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		fn(mailstore.UID(u32at(it.Key()[len(prefix):])))
+	}
+	return closeIter(it, nil)
 }
 
 // Changed calls fn for the messages whose modification sequence is greater
@@ -286,11 +338,23 @@ func (r *Reader) Vanished(a mailstore.AccountID, box mailstore.MailboxID, since 
 	return mergeRanges(all, nil), nil
 }
 
-// Contents calls fn for the contents with these ids, in their order; missing
-// ones are passed over. Ids in ascending or nearly ascending order, as UIDs
-// give them, are read without seeking. The row and its slices are valid during
-// the call.
-func (r *Reader) Contents(a mailstore.AccountID, ids []mailstore.ContentID, fn func(*ContentRow) error) error {
+// maxSteps is how many rows are passed over before the next one wanted is
+// looked for: a step is about a tenth of a seek.
+const maxSteps = 8
+
+// Contents calls fn for the contents with these ids, each with its place in
+// ids, in the order of the ids themselves, which is that of the rows: one pass
+// reads them whatever order they were asked for in. Missing ones are passed
+// over. The row and its slices are valid during the call.
+func (r *Reader) Contents(a mailstore.AccountID, ids []mailstore.ContentID, fn func(i int, row *ContentRow) error) error {
+	order := make([]int32, len(ids))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	compare := func(x, y int32) int { return bytes.Compare(ids[x][:], ids[y][:]) }
+	if !slices.IsSortedFunc(order, compare) {
+		slices.SortFunc(order, compare)
+	}
 	prefix := r.account(nil, tabContent, a)
 	it, err := r.iter(prefix, upper(prefix))
 	if err != nil {
@@ -298,18 +362,29 @@ func (r *Reader) Contents(a mailstore.AccountID, ids []mailstore.ContentID, fn f
 	}
 	var row ContentRow
 	key := r.accountHash(nil, tabContent, a, make([]byte, 16))
-	for i := range ids {
+	on := false // on a row, or past the last one
+	for _, i := range order {
 		id := ids[i][:]
-		// Messages follow each other in the order of their contents: the next
-		// row is most often the one.
-		if !it.Valid() || !it.Next() || string(it.Key()[len(prefix):]) != string(id) {
-			copy(key[len(prefix):], id)
-			if !it.SeekGE(key) || string(it.Key()[len(prefix):]) != string(id) {
-				if err := it.Error(); err != nil {
-					return closeIter(it, err)
-				}
-				continue
+		cmp := -1
+		for k := 0; on && it.Valid(); k++ {
+			if cmp = bytes.Compare(it.Key()[len(prefix):], id); cmp >= 0 || k == maxSteps {
+				break
 			}
+			it.Next()
+		}
+		if !on || it.Valid() && cmp < 0 {
+			copy(key[len(prefix):], id)
+			it.SeekGE(key)
+			on = true
+			if it.Valid() {
+				cmp = bytes.Compare(it.Key()[len(prefix):], id)
+			}
+		}
+		if !it.Valid() {
+			break // closeIter tells an error from the end
+		}
+		if cmp != 0 {
+			continue
 		}
 		v, err := it.ValueAndErr()
 		if err == nil {
@@ -317,7 +392,7 @@ func (r *Reader) Contents(a mailstore.AccountID, ids []mailstore.ContentID, fn f
 			err = row.decode(v)
 		}
 		if err == nil {
-			err = fn(&row)
+			err = fn(int(i), &row)
 		}
 		if err != nil {
 			return closeIter(it, err)
