@@ -20,10 +20,11 @@ func html(rnd *rand.Rand, n int) []byte {
 	return b.Bytes()[:n]
 }
 
+// base64Lines returns n bytes of an attachment.
 func base64Lines(rnd *rand.Rand, n int) []byte {
-	s := base64.StdEncoding.EncodeToString(noise(rnd, n))
+	s := base64.StdEncoding.EncodeToString(noise(rnd, n+57))
 	var b []byte
-	for len(b) < n && len(s) > 76 {
+	for len(b) < n {
 		b = append(append(b, s[:76]...), "\r\n"...)
 		s = s[76:]
 	}

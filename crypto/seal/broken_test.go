@@ -255,12 +255,18 @@ func vectors(t testing.TB) []struct {
 		f(&k)
 		return forge(t, key, k, nil, [][]byte{[]byte("0123456789")}, 0)
 	}
+	attachment := append([]byte("A: b\r\n\r\n"), lines(noise(rand.New(rand.NewSource(11)), 1000), 19)...)
+	table := append([]byte("A: b\r\n\r\n"), lines(bytes.Repeat([]byte("cells; "), 300), 19)...)
+	large := bytes.Repeat([]byte("A: The same line again.\r\n"), SmallSize/20)
 	return []struct {
 		name   string
 		sealed []byte
 		want   error
 	}{
 		{"good", good, nil},
+		{"folded", mustSeal(t, key, attachment, 8), nil},
+		{"folded-packed", mustSeal(t, key, table, 8), nil},
+		{"own-header", mustSeal(t, key, large, 2500), nil},
 		{"empty", mustSeal(t, key, nil, 0), nil},
 		{"forged-good", odd(func(*head) {}), nil},
 		{"wrong-key", other, ErrWrongKey},
@@ -272,9 +278,11 @@ func vectors(t testing.TB) []struct {
 		{"damaged-check", edit(func(b []byte) []byte { b[offCheck] ^= 1; return b }), ErrDamaged},
 		{"damaged-chunk", edit(func(b []byte) []byte { b[offRest] ^= 1; return b }), ErrDamaged},
 		{"spliced", edit(func(b []byte) []byte { copy(b[offRest:], other[offRest:]); return b }), ErrDamaged},
-		{"dictionary", odd(func(h *head) { h.dict = 1 }), ErrVersion},
+		{"dictionary", odd(func(h *head) { h.dict = dictNumber + 1 }), ErrVersion},
 		{"flags", odd(func(h *head) { h.flags = 1 }), ErrVersion},
-		{"method", odd(func(h *head) { h.inline[0] = entry(2, 10) }), ErrVersion},
+		{"method", odd(func(h *head) { h.inline[0] = entry(methodAll+1, 10) }), ErrVersion},
+		{"not-folded", odd(func(h *head) { h.raw = 20; h.inline[0] = entry(methodFold, 10) }), ErrDamaged},
+		{"fold-raw-length", odd(func(h *head) { h.inline[0] = entry(methodFold, 10) }), ErrDamaged},
 		{"too-long", odd(func(h *head) { h.raw = MaxRaw + 1 }), ErrDamaged},
 		{"header-beyond", odd(func(h *head) { h.header = 11 }), ErrDamaged},
 		{"length", odd(func(h *head) { h.inline[0] = entry(methodRaw, 9) }), ErrDamaged},
@@ -336,6 +344,13 @@ func FuzzOpen(f *testing.F) {
 	h = head{raw: 900}
 	h.inline[0] = entry(methodZstd, len(packed))
 	f.Add(h.append(nil), []byte(nil), packed, []byte(nil), 3)
+	folded, _ := fold(nil, lines(make([]byte, 1000), 19))
+	h = head{raw: uint32(textLen(1000, 19)), dict: dictNumber}
+	h.inline[0] = entry(methodFold, len(folded))
+	f.Add(h.append(nil), []byte(nil), folded, []byte(nil), 0)
+	packed, _ = compress(nil, lines(make([]byte, 1000), 19))
+	h.inline[0] = entry(methodAll, len(packed))
+	f.Add(h.append(nil), []byte(nil), packed, []byte(nil), 0)
 	h = head{raw: 7 * ChunkSize}
 	f.Add(h.append(nil), make([]byte, 28), []byte("a"), []byte("b"), 0)
 	f.Fuzz(func(t *testing.T, front, table, one, two []byte, padding int) {

@@ -11,6 +11,9 @@ import (
 const (
 	// ChunkSize is the largest plaintext of one chunk in bytes.
 	ChunkSize = 256 << 10
+	// SmallSize is the longest message that is one chunk, its header with the
+	// rest. Frozen too.
+	SmallSize = 16 << 10
 	// MaxRaw is the longest message that can be sealed, in bytes.
 	MaxRaw = 128 << 20
 )
@@ -36,6 +39,8 @@ const (
 
 	methodRaw  = 0 // the chunk's bytes as they are
 	methodZstd = 1 // one zstd frame (RFC 8878)
+	methodFold = 2 // base64 as what it encodes; with methodZstd, compressed then
+	methodAll  = methodZstd | methodFold
 )
 
 // What a nonce is for; with the chunk's number it makes each nonce unique
@@ -75,7 +80,7 @@ type head struct {
 	raw    uint32 // length of the message
 	header uint32 // length of its header block
 	pad    uint32 // bytes of padding at the end
-	dict   uint16 // dictionary the chunks were compressed with, 0 none
+	dict   uint16 // dictionary the chunks may need, 0 none
 	flags  uint16 // none defined
 	inline [inlineMax]uint32
 }
@@ -102,7 +107,7 @@ func parseHead(b []byte) (h head, err error) {
 	for i := range h.inline {
 		h.inline[i] = binary.BigEndian.Uint32(b[16+4*i:])
 	}
-	if h.dict != 0 || h.flags != 0 {
+	if h.dict > dictNumber || h.flags != 0 {
 		return h, fmt.Errorf("%w: dictionary %d, flags %#x", ErrVersion, h.dict, h.flags)
 	}
 	if h.raw > MaxRaw || h.header > h.raw || h.pad > MaxRaw {
@@ -111,27 +116,37 @@ func parseHead(b []byte) (h head, err error) {
 	return h, nil
 }
 
-func (h *head) headerChunks() int { return ceilDiv(int(h.header), ChunkSize) }
+// first is the length of what has chunks of its own at the beginning: the
+// header block, but for a small message.
+func (h *head) first() int {
+	if h.raw <= SmallSize {
+		return 0
+	}
+	return int(h.header)
+}
+
+func (h *head) firstChunks() int { return ceilDiv(h.first(), ChunkSize) }
 func (h *head) chunks() int {
-	return h.headerChunks() + ceilDiv(int(h.raw-h.header), ChunkSize)
+	return h.firstChunks() + ceilDiv(int(h.raw)-h.first(), ChunkSize)
 }
 
 // span returns where chunk i lies in the message.
 func (h *head) span(i int) (off, n int) {
-	if k := h.headerChunks(); i >= k {
-		off = int(h.header) + (i-k)*ChunkSize
+	if k := h.firstChunks(); i >= k {
+		off = h.first() + (i-k)*ChunkSize
 		return off, min(ChunkSize, int(h.raw)-off)
 	}
 	off = i * ChunkSize
-	return off, min(ChunkSize, int(h.header)-off)
+	return off, min(ChunkSize, h.first()-off)
 }
 
 // chunkAt returns the chunk that holds a message offset below raw.
 func (h *head) chunkAt(off int) int {
-	if off < int(h.header) {
+	first := h.first()
+	if off < first {
 		return off / ChunkSize
 	}
-	return h.headerChunks() + (off-int(h.header))/ChunkSize
+	return h.firstChunks() + (off-first)/ChunkSize
 }
 
 // tableSize returns the length of the sealed table for n chunks, 0 where the

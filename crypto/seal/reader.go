@@ -145,8 +145,8 @@ func (r *Reader) readFront() error {
 		_, plain := r.head.span(i)
 		switch {
 		case method == methodRaw && stored == plain:
-		case method == methodZstd && stored > 0 && stored < plain:
-		case method > methodZstd:
+		case method != methodRaw && method <= methodAll && stored > 0 && stored < plain:
+		case method > methodAll:
 			return fmt.Errorf("%w: compression method %d", ErrVersion, method)
 		default:
 			return fmt.Errorf("%w: length of chunk %d", ErrDamaged, i)
@@ -332,7 +332,7 @@ func (r *Reader) openChunk(dst []byte, i int) ([]byte, error) {
 	}
 	s.packed = packed
 	_, n := r.head.span(i)
-	return decompress(dst, packed, n)
+	return expand(dst, packed, c.method, n)
 }
 
 // read returns n sealed bytes from off, without a copy where they are in

@@ -8,7 +8,8 @@ import (
 )
 
 // Seal appends raw, compressed and sealed under key, to dst. The first
-// headerLen bytes of raw are its header block, which gets chunks of its own.
+// headerLen bytes of raw are its header block, which gets chunks of its own in
+// a message of more than SmallSize.
 // The key must be fresh: it seals this one body and nothing else, ever. raw
 // must not overlap dst's spare room. At most one allocation is made for the
 // output, of about raw's length, and none where dst has that much room.
@@ -23,7 +24,7 @@ func Seal(dst []byte, key *[32]byte, raw []byte, headerLen int) ([]byte, error) 
 	if err != nil {
 		return dst, err
 	}
-	h := head{raw: uint32(len(raw)), header: uint32(headerLen)}
+	h := head{raw: uint32(len(raw)), header: uint32(headerLen), dict: dictNumber}
 	n := h.chunks()
 	rest := offRest + tableSize(n)
 	base := len(dst)

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 func testKey(b byte) *[32]byte {
@@ -69,6 +72,7 @@ func readers(t testing.TB, key *[32]byte, sealed []byte) map[string]*Reader {
 var shapes = []struct{ header, body int }{
 	{0, 0}, {1, 0}, {0, 1}, {700, 0}, {0, 900}, {700, 1200}, {ChunkSize, 0},
 	{0, ChunkSize}, {ChunkSize, ChunkSize}, {ChunkSize + 1, 5}, {ChunkSize - 1, ChunkSize + 1},
+	{900, SmallSize - 900}, {900, SmallSize - 899}, {SmallSize, 0}, {SmallSize + 1, 0}, {0, SmallSize + 1},
 	{2*ChunkSize + 7, 3*ChunkSize + 9}, {900, 5 * ChunkSize}, {900, 5*ChunkSize + 1}, {900, 9*ChunkSize + 1},
 }
 
@@ -79,7 +83,7 @@ func TestRoundTrip(t *testing.T) {
 		ranges = 2
 	}
 	for _, s := range shapes {
-		for name, make := range map[string]func(*rand.Rand, int) []byte{"text": text, "noise": noise} {
+		for name, make := range map[string]func(*rand.Rand, int) []byte{"text": text, "noise": noise, "base64": base64Lines} {
 			t.Run(fmt.Sprintf("%s %d+%d", name, s.header, s.body), func(t *testing.T) {
 				raw := make(rnd, s.header+s.body)
 				key := testKey(byte(s.body))
@@ -174,7 +178,7 @@ func TestClosedReader(t *testing.T) {
 // would be copied once for each chunk.
 func TestDecodeInPlace(t *testing.T) {
 	rnd := rand.New(rand.NewSource(6))
-	for _, plain := range [][]byte{text(rnd, ChunkSize), make([]byte, ChunkSize), text(rnd, 100), base64Lines(rnd, ChunkSize)} {
+	for _, plain := range [][]byte{text(rnd, ChunkSize), make([]byte, ChunkSize), text(rnd, 5000), text(rnd, 100)} {
 		packed, method := compress(nil, plain)
 		if method != methodZstd {
 			t.Fatal("not compressed")
@@ -270,7 +274,7 @@ func TestHeadLimits(t *testing.T) {
 			t.Errorf("%+v: %v", h, err)
 		}
 	}
-	for _, h := range []head{{dict: 1}, {flags: 1}} {
+	for _, h := range []head{{dict: dictNumber + 1}, {flags: 1}} {
 		if _, err := parseHead(h.append(nil)); !errors.Is(err, ErrVersion) {
 			t.Errorf("%+v: %v", h, err)
 		}
@@ -282,5 +286,61 @@ func TestHeadLimits(t *testing.T) {
 				t.Fatalf("%d chunks for %d+%d", n, header, raw)
 			}
 		}
+	}
+}
+
+// TestStored tells how chunks of each kind are kept, and how large.
+func TestStored(t *testing.T) {
+	rnd := rand.New(rand.NewSource(12))
+	letters := lines(text(rnd, 150000), 19)
+	for _, c := range []struct {
+		name  string
+		plain []byte
+		want  int
+		most  float64
+	}{
+		{"text", text(rnd, ChunkSize), methodZstd, 0.4},
+		{"short text", text(rnd, 4000), methodZstd, 0.5},
+		{"noise", noise(rnd, ChunkSize), methodRaw, 1},
+		{"short noise", noise(rnd, 3000), methodRaw, 1},
+		{"base64 of noise", base64Lines(rnd, ChunkSize), methodFold, 0.732},
+		{"base64 of noise behind a letter", append(text(rnd, 2000), base64Lines(rnd, 40000)...), methodFold, 0.76},
+		{"short base64", base64Lines(rnd, 4000), methodFold, 0.75},
+		{"base64 of text", letters, methodFold | methodZstd, 0.3},
+		{"cut base64 of text", letters[5000:90000], methodFold | methodZstd, 0.3},
+		{"few different bytes", bytes.Repeat([]byte{1, 2, 3, 200}, 3000), methodZstd, 0.1},
+	} {
+		packed, method := compress([]byte("x"), c.plain)
+		if method&methodFold != c.want&methodFold || c.want&methodFold == 0 && method != c.want {
+			t.Errorf("%s: method %d, want %d", c.name, method, c.want)
+		}
+		if ratio := float64(len(packed)-1) / float64(len(c.plain)); ratio > c.most {
+			t.Errorf("%s: %.3f of its size, want %.3f", c.name, ratio, c.most)
+		}
+		got, err := expand([]byte("y"), packed[1:], method, len(c.plain))
+		if err != nil || string(got[:1]) != "y" || !bytes.Equal(got[1:], c.plain) {
+			t.Errorf("%s: %v, opens to something else", c.name, err)
+		}
+	}
+}
+
+// TestDictionary: the file is frozen, and a frame that needs it says so.
+func TestDictionary(t *testing.T) {
+	const want = "9f103b517851772bf1f0b49a1b4ccf01d23e7b6c762b65cbac8dc28fde0efd7a"
+	if got := fmt.Sprintf("%x", sha256.Sum256(dictionary)); got != want {
+		t.Fatalf("the dictionary has changed to %s: bodies would not open", got)
+	}
+	mail := []byte("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nThank you for your order.\r\n")
+	packed, method := compress(nil, mail)
+	if method != methodZstd || len(packed) > len(mail)/2 {
+		t.Fatalf("%d bytes from %d, method %d", len(packed), len(mail), method)
+	}
+	d, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := d.DecodeAll(packed, nil); !errors.Is(err, zstd.ErrUnknownDictionary) {
+		t.Fatalf("opened without its dictionary: %v", err)
 	}
 }
