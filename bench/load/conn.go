@@ -46,7 +46,7 @@ func (t *Target) dial(whole context.Context, addr string, mode TLSMode, buffer i
 	var d net.Dialer
 	c, err := d.DialContext(ctx, network, addr)
 	if err != nil {
-		return nil, &failure{"connect", err}
+		return nil, &failure{"connect", fmt.Errorf("%w: %w", ErrUnreachable, err)}
 	}
 	l := &line{Conn: c, r: bufio.NewReaderSize(c, buffer)}
 	l.stop = context.AfterFunc(whole, func() { c.Close() })

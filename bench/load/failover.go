@@ -121,10 +121,11 @@ func (k *killer) once(ctx context.Context, a Account, sums *tally) (*Kill, error
 	var warm sync.WaitGroup
 	defer warm.Wait()
 	defer cool()
-	var survivors [][]*writer
+	var survivors []survivor
 	defer func() {
-		for _, probes := range survivors {
-			for _, w := range probes {
+		for _, s := range survivors {
+			s.stop()
+			for _, w := range s.probes {
 				w.close()
 			}
 		}
@@ -145,15 +146,17 @@ func (k *killer) once(ctx context.Context, a Account, sums *tally) (*Kill, error
 				}
 			}
 		})
-		var probes []*writer
+		var s survivor
+		s.ctx, s.stop = context.WithCancel(probeCtx)
 		for range k.o.Probes {
-			p := &writer{k: k, addr: addr, to: a.Address}
-			if err := p.open(probeCtx); err != nil {
+			s.probes = append(s.probes, &writer{k: k, addr: addr, to: a.Address})
+		}
+		survivors = append(survivors, s)
+		for _, p := range s.probes {
+			if err := p.open(s.ctx); err != nil {
 				return nil, err
 			}
-			probes = append(probes, p)
 		}
-		survivors = append(survivors, probes)
 	}
 	if !sleep(ctx, k.o.Pause) {
 		return nil, ctx.Err()
@@ -164,8 +167,8 @@ func (k *killer) once(ctx context.Context, a Account, sums *tally) (*Kill, error
 	}
 	kill := &Kill{Node: victim, Survivors: make([]float64, len(survivors))}
 	var wg sync.WaitGroup
-	for n, probes := range survivors {
-		wg.Go(func() { kill.Survivors[n] = ms(k.await(probeCtx, probes, killed, sums)) })
+	for n, s := range survivors {
+		wg.Go(func() { kill.Survivors[n] = ms(s.await(killed, sums)) })
 	}
 	wg.Wait()
 	cool()
@@ -183,36 +186,40 @@ func (k *killer) once(ctx context.Context, a Account, sums *tally) (*Kill, error
 	return kill, nil
 }
 
-// await has all probes of one survivor write until one is answered. Without an
-// answer it is as if it had come at the end.
-func (k *killer) await(ctx context.Context, probes []*writer, killed time.Time, sums *tally) time.Duration {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	answered := make(chan time.Time, len(probes))
+// survivor is a node that was not killed. Its probes' connections end with its
+// context.
+type survivor struct {
+	ctx    context.Context
+	stop   context.CancelFunc
+	probes []*writer
+}
+
+// await has all probes of one survivor write until one is answered; the others
+// are cut off then. Without an answer it is as if it had come at the end.
+func (s *survivor) await(killed time.Time, sums *tally) time.Duration {
+	answered := make(chan time.Time, len(s.probes))
 	var wg sync.WaitGroup
-	for _, w := range probes {
+	for _, w := range s.probes {
 		wg.Go(func() {
 			for {
-				err := w.write(ctx)
+				err := w.write(s.ctx)
 				if err == nil {
 					answered <- time.Now()
-					stop()
+					s.stop()
 					return
 				}
-				if !sleep(ctx, 5*time.Millisecond) {
+				if !sleep(s.ctx, 5*time.Millisecond) {
 					return
 				}
 			}
 		})
 	}
 	wg.Wait()
-	select {
-	case at := <-answered:
-		return at.Sub(killed)
-	default:
-		sums.mu.Lock()
-		sums.fail("no answer in time")
-		sums.mu.Unlock()
-		return time.Since(killed)
+	if len(answered) > 0 {
+		return (<-answered).Sub(killed)
 	}
+	sums.mu.Lock()
+	defer sums.mu.Unlock()
+	sums.fail("no answer in time")
+	return time.Since(killed)
 }

@@ -224,6 +224,9 @@ type FillOptions struct {
 // is wrong with the server.
 var ErrTarget = errors.New("load: cannot be measured so")
 
+// ErrUnreachable is a server that no connection could be made to.
+var ErrUnreachable = errors.New("load: can't connect")
+
 func badTarget(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrTarget, fmt.Sprintf(format, a...))
 }

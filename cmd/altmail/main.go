@@ -39,6 +39,7 @@ type cli struct {
 	Address addressCmd `cmd:"" help:"Further addresses of an account."`
 	Check   checkCmd   `cmd:"" help:"Check the consistency of a node's stores."`
 	Stats   statsCmd   `cmd:"" help:"A node's counters as key=value lines."`
+	Bench   benchCmd   `cmd:"" help:"Measure a mail server, this one or another."`
 	Config  configCmd  `cmd:"" help:"The configuration file."`
 	Version versionCmd `cmd:"" help:"What this binary is."`
 }
