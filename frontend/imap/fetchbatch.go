@@ -35,6 +35,7 @@ type fetchBatch struct {
 	gathered lookup.Gathered
 	content  lookup.Content
 	env      message.Envelope
+	index    message.Index
 	fields   []byte // room for header fields
 }
 
@@ -54,7 +55,7 @@ const maxKept = 4 << 20
 func (b *fetchBatch) reset() {
 	keep := fetchBatch{
 		out: memory{b.out.b[:0]}, seen: b.seen[:0], room: b.room[:0], ids: b.ids[:0], gathered: b.gathered,
-		content: b.content, env: b.env, fields: b.fields[:0],
+		content: b.content, env: b.env, index: b.index, fields: b.fields[:0],
 	}
 	if cap(keep.out.b) > maxKept {
 		keep.out = memory{}
@@ -225,6 +226,7 @@ func (b *fetchBatch) summary(m *mailstore.Message) error {
 	if err != nil {
 		return err
 	}
+	o.room = &b.index
 	out, ok := b.begin(&b.out, m)
 	if !ok {
 		return nil
@@ -333,6 +335,7 @@ func (b *fetchBatch) whole(w sink, m *mailstore.Message) (err error) {
 	if err != nil {
 		return err
 	}
+	o.room = &b.index
 	defer func() { err = errors.Join(err, o.close()) }()
 	if err := o.open(); err != nil {
 		return b.skip(err)

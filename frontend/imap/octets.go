@@ -25,6 +25,7 @@ type octets struct {
 	body  *lookup.Body
 	block []byte // the shared header block
 	index *message.Index
+	room  *message.Index // for index; nil: a new one
 }
 
 // newOctets opens the summary of a message.
@@ -93,8 +94,11 @@ func (o *octets) tree() (*message.Index, error) {
 	if o.index != nil {
 		return o.index, nil
 	}
-	x, err := o.sum.Index()
-	if err != nil {
+	x := o.room
+	if x == nil {
+		x = new(message.Index)
+	}
+	if err := o.sum.IndexInto(x); err != nil {
 		return nil, errors.Join(mailstore.ErrDamaged, err)
 	}
 	if len(x.Parts) == 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"altmail.se/altmail/frontend/imapwire"
@@ -85,7 +86,10 @@ type searchBatch struct {
 	ids      []mailstore.ContentID
 	gathered lookup.Gathered
 	content  lookup.Content
+	o        octets
 }
+
+var searchBatches = sync.Pool{New: func() any { return new(searchBatch) }}
 
 func (r *searchRun) number(u mailstore.UID) uint32 {
 	if r.c.uid() {
@@ -177,19 +181,15 @@ func (s *session) watched(parent context.Context) (ctx context.Context, stop fun
 // scan looks at the messages in batches. A view is open for one batch, and no
 // longer than it takes to read what is sealed.
 func (r *searchRun) scan(ctx context.Context, uids []mailstore.Range) error {
-	var free []*searchBatch
-	size, octets := uint32(rowBatch), int64(rowBatch)<<8
+	size, held := uint32(rowBatch), int64(rowBatch)<<8
 	if r.root.cost >= costSummary {
-		size, octets = summaryBatch, summaryBatch<<10
+		size, held = summaryBatch, summaryBatch<<10
 	}
 	next := func() (*searchBatch, int64, bool, error) {
-		b := &searchBatch{r: r}
-		if n := len(free); n > 0 {
-			b, free = free[n-1], free[:n-1]
-		}
-		b.ctx = ctx
+		b := searchBatches.Get().(*searchBatch)
+		b.r, b.ctx = r, ctx
 		b.uids, uids = r.c.s.box.list.cut(uids, size)
-		return b, octets, len(uids) == 0, ctx.Err()
+		return b, held, len(uids) == 0, ctx.Err()
 	}
 	put := func(b *searchBatch) error {
 		if b.err != nil {
@@ -200,7 +200,9 @@ func (r *searchRun) scan(ctx context.Context, uids []mailstore.Range) error {
 				r.add(&b.rows[i])
 			}
 		}
-		free = append(free, b)
+		b.r, b.ctx, b.o = nil, nil, octets{}
+		clear(b.rows)
+		searchBatches.Put(b)
 		return nil
 	}
 	if len(uids) == 0 {
@@ -264,17 +266,16 @@ func (b *searchBatch) look(i int, cand *candidate) (verdict, error) {
 	if !ok || err != nil {
 		return never, err
 	}
-	o, err := newOctets(b.ctx, b.r.c.s.account, &b.content)
-	if err != nil {
+	if b.o, err = newOctets(b.ctx, b.r.c.s.account, &b.content); err != nil {
 		return never, err
 	}
-	cand.o, cand.deep, cand.err = &o, false, nil
+	cand.o, cand.deep, cand.err = &b.o, false, nil
 	answer := b.r.root.eval(cand)
 	if answer == maybe {
 		cand.deep = true
 		answer = b.r.root.eval(cand)
 	}
-	if err := errors.Join(cand.err, o.close()); err != nil {
+	if err := errors.Join(cand.err, b.o.close()); err != nil {
 		if errors.Is(err, mailstore.ErrExpunged) {
 			err = nil
 		}

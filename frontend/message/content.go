@@ -84,6 +84,11 @@ func (s *scanner) quoted() []byte {
 // appendUnquoted appends the content of a quoted string or comment without
 // its escapes, line ends and NULs.
 func appendUnquoted(dst, raw []byte) []byte {
+	n := 0
+	for n < len(raw) && quotable[raw[n]] {
+		n++
+	}
+	dst, raw = append(dst, raw[:n]...), raw[n:]
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		if c == '\\' && i+1 < len(raw) {

@@ -1,5 +1,7 @@
 package message
 
+import "bytes"
+
 // Address is one address of an ENVELOPE (RFC 9051 section 7.5.2). A group is
 // an address with a nil Host and the group's name as Mailbox, its members, and
 // an address with neither. An address that lacks its mailbox or host has an
@@ -106,6 +108,28 @@ func appendAddresses(out []Address, arena, value []byte) ([]Address, []byte) {
 	return p.out, p.arena
 }
 
+// What a byte is in an address list: part of an atom, white space, the
+// beginning of a quoted string or a comment, or what ends a run of words.
+const (
+	classAtom = iota
+	classSpace
+	classOpen
+	classSpecial
+)
+
+var addrClass = func() (t [256]uint8) {
+	for _, c := range " \t\r\n" {
+		t[c] = classSpace
+	}
+	for _, c := range "\"(" {
+		t[c] = classOpen
+	}
+	for _, c := range ",;:<>@" {
+		t[c] = classSpecial
+	}
+	return t
+}()
+
 // space passes white space and comments, keeping the last comment.
 func (p *addrParser) space() {
 	for p.i < len(p.b) {
@@ -158,7 +182,7 @@ func (p *addrParser) words() (text []byte, lastWord int) {
 	for first := true; ; first = false {
 		before := p.i
 		p.space()
-		if p.i >= len(p.b) || indexByte(",;:<>@", p.b[p.i]) >= 0 {
+		if p.i >= len(p.b) || addrClass[p.b[p.i]] == classSpecial {
 			break
 		}
 		if p.i > before && !first && len(p.arena) > start {
@@ -180,14 +204,15 @@ func (p *addrParser) words() (text []byte, lastWord int) {
 			continue
 		}
 		q := p.i
-		for p.i < len(p.b) && !isSpace(p.b[p.i]) && indexByte("\"(,;:<>@", p.b[p.i]) < 0 {
+		for p.i < len(p.b) && addrClass[p.b[p.i]] == classAtom {
 			p.i++
 		}
-		for _, c := range p.b[q:p.i] {
-			if c != 0 {
-				p.arena = append(p.arena, c)
-			}
+		atom := p.b[q:p.i]
+		for i := bytes.IndexByte(atom, 0); i >= 0; i = bytes.IndexByte(atom, 0) {
+			p.arena = append(p.arena, atom[:i]...)
+			atom = atom[i+1:]
 		}
+		p.arena = append(p.arena, atom...)
 	}
 	return p.text(start), lastWord - start
 }
@@ -271,13 +296,13 @@ func (p *addrParser) host() []byte {
 		return Unfold(p.b[start:p.i:p.i])
 	}
 	for {
-		for p.i < len(p.b) && !isSpace(p.b[p.i]) && indexByte(hostStops, p.b[p.i]) < 0 {
+		for p.i < len(p.b) && addrClass[p.b[p.i]] == classAtom {
 			p.i++
 		}
 		end := p.i
 		p.space()
 		// White space may stand around dots, RFC 5322 section 4.4.
-		if p.i < len(p.b) && end > start && indexByte(hostStops, p.b[p.i]) < 0 &&
+		if p.i < len(p.b) && end > start && addrClass[p.b[p.i]] < classOpen &&
 			(p.b[p.i] == '.' || p.b[end-1] == '.') {
 			continue
 		}
@@ -287,8 +312,6 @@ func (p *addrParser) host() []byte {
 		return squeeze(p.b[start:end])
 	}
 }
-
-const hostStops = "\"(,;:<>@"
 
 func hasSpace(b []byte) bool {
 	for _, c := range b {

@@ -83,6 +83,8 @@ type Index struct {
 	fields fieldBlock // after Decode
 	// known tells, after Decode, which fields were kept.
 	known knownFields
+	// params is what the parts' parameters are slices of, after Decode.
+	params []Param
 }
 
 var (

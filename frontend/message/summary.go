@@ -276,26 +276,40 @@ func Decode(b []byte) (*Index, error) {
 
 // Index decodes the part tree.
 func (s *Summary) Index() (*Index, error) {
+	x := new(Index)
+	if err := s.IndexInto(x); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// IndexInto is Index into x, whose memory it uses again. The result shares the
+// bytes of the summary.
+func (s *Summary) IndexInto(x *Index) error {
 	// The block was cut by its length; a field that does not fit in it is
 	// damage that readers would take for its end.
 	for b := s.fields; len(b) > 0; {
 		id, _, _, rest, ok := b.next()
 		if !ok || id == 0 || int(id) > s.known.set {
-			return nil, ErrSummary
+			return ErrSummary
 		}
 		b = rest
 	}
-	x := &Index{Size: s.Size, HeaderLen: s.HeaderLen, fields: s.fields, known: s.known}
+	*x = Index{Size: s.Size, HeaderLen: s.HeaderLen, fields: s.fields, known: s.known, Parts: x.Parts[:0], params: x.params[:0]}
 	if s.noTree {
-		return x, nil
+		return nil
 	}
-	r := treeReader{reader: reader{b: s.tree}, size: s.Size, parts: make([]Part, 0, 4)}
+	if x.Parts == nil {
+		x.Parts = make([]Part, 0, 4)
+	}
+	r := treeReader{reader: reader{b: s.tree}, size: s.Size, parts: x.Parts, room: x.params}
 	r.part(0, 0)
+	x.Parts, x.params = r.parts, r.room
 	if r.bad || len(r.b) != 0 || r.parts[0].Header.Len != s.HeaderLen {
-		return nil, ErrSummary
+		x.Parts = x.Parts[:0]
+		return ErrSummary
 	}
-	x.Parts = r.parts
-	return x, nil
+	return nil
 }
 
 // Envelope fills e with the envelope of the message, and reports false if an

@@ -184,6 +184,7 @@ func (w *treeWriter) part(i, from int) {
 type treeReader struct {
 	reader
 	parts []Part
+	room  []Param // all parameters, one part's after the other's
 	size  int
 }
 
@@ -193,11 +194,11 @@ func (r *treeReader) params() []Param {
 		r.bad = r.bad || n > maxParams
 		return nil
 	}
-	l := make([]Param, n)
-	for i := range l {
-		l[i] = Param{Name: r.text(), Value: r.text()}
+	start := len(r.room)
+	for ; n > 0 && !r.bad; n-- {
+		r.room = append(r.room, Param{Name: r.text(), Value: r.text()})
 	}
-	return l
+	return r.room[start:len(r.room):len(r.room)]
 }
 
 func (r *treeReader) part(from, depth int) {

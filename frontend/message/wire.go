@@ -19,6 +19,15 @@ func AppendNString(dst, s []byte, utf8ok bool) []byte {
 
 // AppendString is AppendNString for a text that is never NIL.
 func AppendString(dst, s []byte, utf8ok bool) []byte {
+	n := 0
+	for n < len(s) && quotable[s[n]] {
+		n++
+	}
+	if n == len(s) && n <= 4096 {
+		dst = append(dst, '"')
+		dst = append(dst, s...)
+		return append(dst, '"')
+	}
 	start := len(dst)
 	dst = append(dst, '"')
 	high := false
@@ -38,6 +47,14 @@ func AppendString(dst, s []byte, utf8ok bool) []byte {
 	}
 	return append(dst, '"')
 }
+
+// quotable are the bytes that stand for themselves in any quoted string.
+var quotable = func() (t [256]bool) {
+	for c := 1; c < 0x80; c++ {
+		t[c] = c != '"' && c != '\\' && c != '\r' && c != '\n'
+	}
+	return t
+}()
 
 func appendLiteral(dst, s []byte) []byte {
 	dst = append(dst, '{')
