@@ -222,7 +222,6 @@ func (v *View) Changes(id mailstore.MailboxID, since mailstore.ModSeq) (Changes,
 	if err != nil {
 		return c, err
 	}
-	sort.Slice(c.Messages, func(i, j int) bool { return c.Messages[i].UID < c.Messages[j].UID })
 	c.Vanished, err = v.r.Vanished(v.a.id, id, since)
 	return c, err
 }

@@ -284,8 +284,8 @@ func (r *Reader) UIDsFrom(a mailstore.AccountID, box mailstore.MailboxID, from m
 }
 
 // Changed calls fn for the messages whose modification sequence is greater
-// than since, in the order of their modification sequences. It reads the
-// modification sequence index, not the mailbox. The row is reused.
+// than since, by ascending UID. It finds them by the modification sequence
+// index, not in the mailbox. The row is reused.
 func (r *Reader) Changed(a mailstore.AccountID, box mailstore.MailboxID, since mailstore.ModSeq, fn func(*MessageRow) error) error {
 	prefix := r.mailbox(nil, tabModSeq, a, box)
 	if since == 1<<64-1 {
@@ -295,21 +295,44 @@ func (r *Reader) Changed(a mailstore.AccountID, box mailstore.MailboxID, since m
 	if err != nil {
 		return err
 	}
-	var row MessageRow
-	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		rest := it.Key()[len(prefix):]
-		row.UID = mailstore.UID(u32at(rest[8:]))
-		var found bool
-		if found, err = r.get(r.message(nil, a, box, row.UID), row.decode); err != nil {
-			break
-		}
-		if !found {
-			err = corrupt("modification sequence without message")
-			break
-		}
-		err = fn(&row)
+	var uids []mailstore.UID
+	for ok := it.First(); ok; ok = it.Next() {
+		uids = append(uids, mailstore.UID(u32at(it.Key()[len(prefix)+8:])))
 	}
-	return closeIter(it, err)
+	if err := closeIter(it, nil); err != nil || len(uids) == 0 {
+		return err
+	}
+	slices.Sort(uids)
+	prefix = r.mailbox(nil, tabMessage, a, box)
+	if it, err = r.iter(prefix, upper(prefix)); err != nil {
+		return err
+	}
+	var row MessageRow
+	key := r.message(nil, a, box, 0)
+	for i, u := range uids {
+		// The next row is most often the one.
+		if i == 0 || !it.Next() || mailstore.UID(u32at(it.Key()[len(prefix):])) != u {
+			binary.BigEndian.PutUint32(key[len(prefix):], uint32(u))
+			if !it.SeekGE(key) || mailstore.UID(u32at(it.Key()[len(prefix):])) != u {
+				if err := closeIter(it, nil); err != nil {
+					return err
+				}
+				return corrupt("modification sequence without message")
+			}
+		}
+		v, err := it.ValueAndErr()
+		if err == nil {
+			row.UID = u
+			err = row.decode(v)
+		}
+		if err == nil {
+			err = fn(&row)
+		}
+		if err != nil {
+			return closeIter(it, err)
+		}
+	}
+	return closeIter(it, nil)
 }
 
 // Vanished returns the UIDs that were expunged with a modification sequence
