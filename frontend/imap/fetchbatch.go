@@ -84,6 +84,10 @@ func (m *memory) Err() error                  { return nil }
 // work puts the batch together, or as much of it as may be kept in memory.
 func (b *fetchBatch) work() {
 	b.out.b = b.out.b[:0]
+	if b.f.need == needRow && !b.found {
+		b.err = b.direct()
+		return
+	}
 	if b.err = b.find(); b.err != nil || b.streamed {
 		return
 	}
@@ -98,6 +102,18 @@ func (b *fetchBatch) work() {
 	case needBody:
 		b.err = b.messages(&b.out)
 	}
+}
+
+// direct answers rows as they are read.
+func (b *fetchBatch) direct() error {
+	s := b.f.s
+	v := s.account.Read()
+	defer v.Close()
+	err := v.Messages(s.box.id, b.uids, func(m *mailstore.Message) error { b.row(m); return nil })
+	if errors.Is(err, mailstore.ErrNoMailbox) {
+		return errBoxGone
+	}
+	return err
 }
 
 // find looks up what was not yet.
