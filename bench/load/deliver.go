@@ -89,7 +89,9 @@ type deliverer struct {
 }
 
 func (d *deliverer) open(ctx context.Context) (err error) {
-	d.c, err = d.t.openSMTP(ctx, d.addr)
+	if d.c, err = d.t.openSMTP(ctx, d.addr); err == nil && d.o.BDAT && !d.c.chunking {
+		return badTarget("the server does not offer CHUNKING")
+	}
 	return err
 }
 

@@ -102,6 +102,17 @@ func (w *writer) write(ctx context.Context) error {
 	return err
 }
 
+// first writes until it is answered once.
+func (w *writer) first(ctx context.Context, within time.Duration) error {
+	deadline := time.Now().Add(within)
+	for {
+		err := w.write(ctx)
+		if err == nil || time.Now().After(deadline) || !sleep(ctx, 20*time.Millisecond) {
+			return err
+		}
+	}
+}
+
 // once is one kill with what follows, up to the cluster being whole again.
 func (k *killer) once(ctx context.Context, a Account, sums *tally) (*Kill, error) {
 	victim, err := k.t.Nodes.Leader(ctx, a)
@@ -135,7 +146,7 @@ func (k *killer) once(ctx context.Context, a Account, sums *tally) (*Kill, error
 			continue
 		}
 		w := &writer{k: k, addr: addr, to: a.Address}
-		if err := w.write(warmCtx); err != nil {
+		if err := w.first(warmCtx, k.o.Timeout); err != nil {
 			return nil, err // not whole before the kill: nothing can be measured
 		}
 		warm.Go(func() {

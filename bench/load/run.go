@@ -40,6 +40,7 @@ type tally struct {
 	mu        sync.Mutex
 	begin     time.Time // operations that began before it do not count
 	end       time.Time // nor those that were answered after it, as done; zero: none
+	counted   bool      // only a certain number of operations counts
 	latency   *hdrhistogram.Histogram
 	answer    *hdrhistogram.Histogram
 	ops       int64
@@ -54,14 +55,15 @@ func newTally() *tally {
 	return &tally{latency: newHistogram(), answer: newHistogram(), errors: map[string]int64{}}
 }
 
-// add counts an operation due at one time and answered at another.
-func (t *tally) add(due, at time.Time, d done, err error) {
+// add counts an operation due at one time and answered at another. One that was
+// begun without a limit belongs to no count.
+func (t *tally) add(due, at time.Time, warming bool, d done, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil {
 		t.allBytes += d.bytes
 	}
-	if t.begin.IsZero() {
+	if t.begin.IsZero() || t.counted && warming {
 		return
 	}
 	if err != nil {
@@ -163,6 +165,7 @@ func measure(ctx context.Context, work string, t *Target, o Options, workers []w
 		if o.Duration > 0 {
 			sums.end = now.Add(o.Duration)
 		}
+		sums.counted = o.Count > 0
 		sums.mu.Unlock()
 		if o.Count > 0 {
 			s.count.Store(int64(o.Count))
@@ -292,9 +295,11 @@ func (s *schedule) serve(ctx context.Context, w worker, sums *tally, end time.Ti
 	for ctx.Err() == nil {
 		// What a count leaves is taken before the operation's number, so that
 		// numbers have no gaps.
-		if s.count.Add(-1) < 0 {
+		left := s.count.Add(-1)
+		if left < 0 {
 			return
 		}
+		warming := left >= unlimited/2
 		i := s.next.Add(1) - 1
 		due := time.Now()
 		if s.rate > 0 {
@@ -316,7 +321,7 @@ func (s *schedule) serve(ctx context.Context, w worker, sums *tally, end time.Ti
 				// The operation was not done, and a server that is down is not
 				// asked a thousand times a second.
 				pause = min(max(2*pause, 5*time.Millisecond), 250*time.Millisecond)
-				sums.add(due, time.Now(), done{}, err)
+				sums.add(due, time.Now(), warming, done{}, err)
 				continue
 			}
 			open, pause = true, 0
@@ -325,7 +330,7 @@ func (s *schedule) serve(ctx context.Context, w worker, sums *tally, end time.Ti
 		if ctx.Err() != nil && err != nil {
 			err = context.DeadlineExceeded // the run's end, not the server's fault alone
 		}
-		sums.add(due, time.Now(), d, err)
+		sums.add(due, time.Now(), warming, d, err)
 		if err != nil && !isRefusal(err) {
 			w.close()
 			open = false

@@ -148,12 +148,6 @@ func code(b []byte) string {
 // deliver sends one message to one recipient. It returns when the last octet
 // had been written. On a refusal the connection can be used again.
 func (c *smtpClient) deliver(from, to string, s sending, bdat bool) (sent time.Time, err error) {
-	if bdat && !c.chunking {
-		return sent, badTarget("the server does not offer CHUNKING")
-	}
-	if s.m.eight && !c.eight && bdat {
-		return sent, badTarget("the server does not offer 8BITMIME")
-	}
 	if err := c.within(opTimeout); err != nil {
 		return sent, &failure{"deliver", err}
 	}

@@ -257,8 +257,9 @@ func (n *demoNodes) Kill(node int) error {
 	return p.cmd.Process.Signal(syscall.SIGKILL)
 }
 
-// Restart starts a node again and waits until the cluster is healthy.
-func (n *demoNodes) Restart(_ context.Context, node int) error {
+// Restart starts a node again and waits until it says itself that the cluster
+// is healthy: the others may not have noticed yet that it was gone.
+func (n *demoNodes) Restart(ctx context.Context, node int) error {
 	x := n.d.info.Nodes[node]
 	n.d.mu.Lock()
 	p := n.d.procs[x.Name]
@@ -267,7 +268,22 @@ func (n *demoNodes) Restart(_ context.Context, node int) error {
 	if err := n.d.serve(x); err != nil {
 		return err
 	}
-	return n.d.waitHealthy(len(n.d.info.Nodes), 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	for {
+		r, err := nodeStatus(ctx, x.Socket)
+		if err == nil && r.Healthy && len(r.Nodes) == len(n.d.info.Nodes) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if err == nil {
+				err = errors.New(strings.Join(r.Problems, "; "))
+			}
+			return fmt.Errorf("%s is not whole again: %w", x.Name, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // shellNodes are nodes that a command starts. Who leads is not known, so each
