@@ -22,7 +22,6 @@ type Writer struct {
 	held  *[]byte
 	buf   []byte
 	err   error
-	limit int  // what is collected before it is sent
 	first bool // nothing was written inside the innermost parenthesis yet
 
 	// UTF8 is set once the client enabled IMAP4rev2 or UTF8=ACCEPT: quoted
@@ -33,22 +32,7 @@ type Writer struct {
 }
 
 // NewWriter returns a writer that sends to w.
-func NewWriter(w io.Writer) *Writer { return &Writer{w: w, limit: writeBuffer} }
-
-// maxHeld is what Hold keeps back at most.
-const maxHeld = 1 << 20
-
-// Hold keeps output back, up to a bound, until Release: for the time that
-// something is held which must not wait for a slow client.
-func (w *Writer) Hold() { w.limit = maxHeld }
-
-// Release ends Hold.
-func (w *Writer) Release() {
-	w.limit = writeBuffer
-	if len(w.buf) >= w.limit {
-		w.send()
-	}
-}
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // SetOutput goes on with another connection. Unsent output goes there.
 func (w *Writer) SetOutput(to io.Writer) { w.w = to }
@@ -70,7 +54,7 @@ func (w *Writer) Buf() []byte {
 func (w *Writer) SetBuf(b []byte) {
 	w.buf = b
 	w.first = false
-	if len(b) >= w.limit {
+	if len(b) >= writeBuffer {
 		w.send()
 	}
 }
@@ -104,7 +88,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	w.first = false
-	if len(w.buf)+len(p) <= w.limit {
+	if len(w.buf)+len(p) <= writeBuffer {
 		w.SetBuf(append(w.Buf(), p...))
 		return len(p), w.err
 	}

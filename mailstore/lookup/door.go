@@ -55,6 +55,7 @@ type Door struct {
 	// generation is raised when what accounts have opened may be wrong.
 	generation atomic.Uint64
 	uids       uidCache
+	logins     loginCache
 
 	mu    sync.Mutex
 	open  map[mailstore.AccountID]*list.Element

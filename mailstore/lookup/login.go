@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/crypto/passwd"
@@ -11,7 +12,7 @@ import (
 	"altmail.se/altmail/mailstore/state"
 )
 
-// Login is what is needed to let a user in.
+// Login is what is needed to let a user in. It is shared: nobody changes it.
 type Login struct {
 	Account mailstore.AccountID
 	Group   cluster.GroupID
@@ -51,14 +52,31 @@ func (d *Door) Login(ctx context.Context, user string) (*Login, error) {
 			return nil, err
 		}
 	}
+	// Of the directory's every index there is one state: what was read at this
+	// one is what there is.
+	at := loginAt{generation: d.generation.Load()}
+	at.index, _ = d.cfg.Directory.Applied()
+	if l := d.logins.get(h, at); l != nil {
+		return l, nil
+	}
 	r := d.cfg.Directory.Read()
 	defer d.close(r)
+	l, err := d.readLogin(r, h)
+	if errors.Is(err, mailstore.ErrNoAccount) && stale {
+		return nil, cluster.ErrUnavailable // it may exist by now
+	}
+	if err == nil {
+		at.index = r.Index()
+		d.logins.put(h, at, l)
+	}
+	return l, err
+}
+
+// readLogin reads who may log in with an address.
+func (d *Door) readLogin(r *state.DirectoryReader, h mailstore.Hash) (*Login, error) {
 	addr, ok, err := r.AddressByHash(h)
 	if err != nil {
 		return nil, err
-	}
-	if !ok && stale {
-		return nil, cluster.ErrUnavailable // it may exist by now
 	}
 	if !ok {
 		return nil, mailstore.ErrNoAccount
@@ -89,6 +107,42 @@ func (d *Door) Login(ctx context.Context, user string) (*Login, error) {
 		return l, mailstore.ErrSuspended
 	}
 	return l, nil
+}
+
+// loginAt is the state of the directory that a Login was read from.
+type loginAt struct{ index, generation uint64 }
+
+// loginCache remembers who may log in, for one state of the directory: those
+// who come again and again cost no reading and unsealing. The zero value is
+// ready for use.
+type loginCache struct {
+	mu sync.Mutex
+	at loginAt
+	by map[mailstore.Hash]*Login
+}
+
+// maxLogins bounds a loginCache, at about a KiB each.
+const maxLogins = 4096
+
+func (c *loginCache) get(h mailstore.Hash, at loginAt) *Login {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at != at {
+		return nil
+	}
+	return c.by[h]
+}
+
+func (c *loginCache) put(h mailstore.Hash, at loginAt, l *Login) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at.index == 0 || at.generation < c.at.generation || at.generation == c.at.generation && at.index < c.at.index {
+		return // the index could not be read, or it is history
+	}
+	if c.by == nil || c.at != at || len(c.by) >= maxLogins {
+		c.at, c.by = at, map[mailstore.Hash]*Login{}
+	}
+	c.by[h] = l
 }
 
 func (l *Login) fill(a *Account, creds []state.CredentialRow) error {
