@@ -99,3 +99,25 @@ func TestNothingToImport(t *testing.T) {
 		}
 	}
 }
+
+// FuzzMbox: whatever a file holds, what comes out can go over the wire.
+func FuzzMbox(f *testing.F) {
+	for _, s := range []string{"From a\nA: 1\n\nx\n", "From a\r\n\r\n>From b\r\n\r\nFrom c\r\n", "\nFrom ", "From a", "From a\n\n\nFrom b\n\r\r\n"} {
+		f.Add(s)
+	}
+	path := filepath.Join(f.TempDir(), "mbox")
+	f.Fuzz(func(t *testing.T, s string) {
+		write(t, path, s)
+		m, err := OpenMbox(path)
+		if err != nil {
+			return
+		}
+		defer m.Close()
+		for i := range m.Len() {
+			b := string(m.Message(i))
+			if !strings.HasSuffix(b, "\r\n") || strings.ContainsAny(strings.ReplaceAll(b, "\r\n", ""), "\r\n") {
+				t.Errorf("message %d of %q: %q", i, s, b)
+			}
+		}
+	})
+}

@@ -202,6 +202,13 @@ func (r *Result) notes() []string {
 	if m := r.Memory; m != nil {
 		add("PSS %.1f KB RSS %.1f KB a connection", m.PSS/1000, m.RSS/1000)
 	}
+	if len(r.Kills) > 0 {
+		whole := make([]float64, len(r.Kills))
+		for i, k := range r.Kills {
+			whole[i] = k.Whole
+		}
+		add("restarted node whole after %.0f ms", median(whole))
+	}
 	kinds := make([]string, 0, len(r.Errors))
 	for k := range r.Errors {
 		kinds = append(kinds, k)

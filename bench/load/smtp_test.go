@@ -309,3 +309,23 @@ func TestTargetChecks(t *testing.T) {
 		t.Errorf("nobody listens: %v", err)
 	}
 }
+
+// FuzzReply: no server's words can do harm.
+func FuzzReply(f *testing.F) {
+	for _, s := range []string{"250 ok\r\n", "250-a\r\n250 b\r\n", "250\r\n", "2\r\n", "999 x\n", "421 4.3.2 bye\r\n", "250-\r\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c := &smtpClient{line: &line{r: bufio.NewReaderSize(strings.NewReader(s), 64)}}
+		for range 20 {
+			err := c.reply("fuzz", '2', func([]byte) {})
+			var no *refusal
+			if errors.As(err, &no) && (len(no.code) < 3 || len(no.code) > 16) {
+				t.Errorf("code %q", no.code)
+			}
+			if err != nil && no == nil {
+				return
+			}
+		}
+	})
+}
