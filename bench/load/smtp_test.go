@@ -55,6 +55,8 @@ func TestDeliver(t *testing.T) {
 			if r.Ops != 12 || r.Failed() > 0 || r.Latency.Count != 12 || r.Answer == nil || r.Answer.Count != 12 || r.Rate <= 0 {
 				t.Fatalf("%+v", r)
 			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
 			ids, bytesIn := map[string]int{}, 0
 			for to, list := range f.got {
 				if !slices.ContainsFunc(target.Accounts, func(a Account) bool { return a.Address == to }) {
@@ -123,6 +125,8 @@ func TestDeliverRefused(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(want) || r.Ops != 6 || f.count() != 6 {
 			t.Errorf("bdat %t: errors %v, want %v; %d answered, %d arrived", bdat, got, want, r.Ops, f.count())
 		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if f.hellos != 1 {
 			t.Errorf("bdat %t: %d connections for refusals", bdat, f.hellos)
 		}
@@ -215,11 +219,14 @@ func TestWithoutExtensions(t *testing.T) {
 	if r.Ops != 5 || r.Errors["message: 421 4.3.2"] != 2 || len(r.Errors) != 1 {
 		t.Errorf("%d answered, errors %v", r.Ops, r.Errors)
 	}
-	if p.conns != 3 {
-		t.Errorf("%d connections, want a new one after each 421", p.conns)
+	p.mu.Lock()
+	seen, conns := slices.Clone(p.seen), p.conns
+	p.mu.Unlock()
+	if conns != 3 {
+		t.Errorf("%d connections, want a new one after each 421", conns)
 	}
-	if !slices.Contains(p.seen, "MAIL FROM:<me@example.org>") || !slices.Contains(p.seen, "RCPT TO:<a@example.org>") {
-		t.Errorf("commands %q", p.seen)
+	if !slices.Contains(seen, "MAIL FROM:<me@example.org>") || !slices.Contains(seen, "RCPT TO:<a@example.org>") {
+		t.Errorf("commands %q", seen)
 	}
 	if _, err := Deliver(t.Context(), target, DeliverOptions{Options: Options{Count: 1}, Source: src, BDAT: true}); !errors.Is(err, ErrTarget) {
 		t.Errorf("BDAT without CHUNKING: %v", err)
