@@ -65,6 +65,12 @@ type Stats struct {
 // New returns a server. Lookup, Commit, Feed and Auth have to be set.
 func New(cfg Config) *Server {
 	cfg.Limits.setDefaults()
+	if cfg.TLS != nil {
+		// Small first records are for browsers, which show a page while it
+		// comes.
+		cfg.TLS = cfg.TLS.Clone()
+		cfg.TLS.DynamicRecordSizingDisabled = true
+	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger,
 		memory:    semaphore.NewWeighted(cfg.Limits.AppendMemory),

@@ -43,6 +43,7 @@ type session struct {
 	id   uint64
 	raw  net.Conn // the TCP connection
 	conn net.Conn // what is spoken over: raw, or TLS on it
+	cork *cork    // under TLS
 	born time.Time
 
 	ctx    context.Context // ends when the session is cut off
@@ -89,19 +90,34 @@ func newSession(srv *Server, id uint64, conn net.Conn) *session {
 type output struct{ s *session }
 
 func (o *output) Write(p []byte) (int, error) {
-	const piece = 64 << 10
 	n := 0
 	for n < len(p) {
 		if err := o.s.conn.SetWriteDeadline(time.Now().Add(o.s.srv.cfg.Limits.Progress)); err != nil {
 			return n, err
 		}
-		m, err := o.s.conn.Write(p[n:min(len(p), n+piece)])
+		m, err := o.s.put(p[n:min(len(p), n+outputPiece)])
 		n += m
 		if err != nil {
 			return n, err
 		}
 	}
 	return n, nil
+}
+
+// outputPiece is what has to get through within one deadline.
+const outputPiece = 64 << 10
+
+// put writes one piece of output, with one write to the system.
+func (s *session) put(p []byte) (int, error) {
+	if s.cork == nil || len(p) < 16<<10 {
+		return s.conn.Write(p)
+	}
+	s.cork.hold()
+	n, err := s.conn.Write(p)
+	if rerr := s.cork.release(); err == nil {
+		err = rerr
+	}
+	return n, err
 }
 
 // beforeRead is called before every read that may wait.
@@ -192,7 +208,8 @@ func (s *session) state() state {
 
 // startTLS begins TLS on the connection, within a deadline.
 func (s *session) startTLS() error {
-	c := tls.Server(s.raw, s.srv.cfg.TLS)
+	under := &cork{Conn: s.raw}
+	c := tls.Server(under, s.srv.cfg.TLS)
 	if err := s.raw.SetDeadline(time.Now().Add(s.srv.cfg.Limits.Handshake)); err != nil {
 		return err
 	}
@@ -204,7 +221,7 @@ func (s *session) startTLS() error {
 		return fmt.Errorf("imap: handshake: %w", err)
 	}
 	// The peer's name in it may be anything; nothing of it is kept.
-	s.conn, s.tls = c, true
+	s.conn, s.cork, s.tls = c, under, true
 	s.secure.Store(true)
 	s.rd.Discard(c)
 	return nil
