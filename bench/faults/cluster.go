@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"altmail.se/altmail/bench/faults/lan"
 )
 
 // Node is one node of a Cluster, as altmail demo --json prints it.
@@ -31,9 +33,28 @@ type Node struct {
 	LMTP        string `json:"lmtp"`
 	Admin       string `json:"admin"`
 
-	mu  sync.Mutex
-	cmd *exec.Cmd // set when it was started again by us
-	up  bool
+	mu   sync.Mutex
+	proc *process // set when it was started by us
+	up   bool
+
+	host *lan.Host // in a network of ours
+}
+
+// process is one that this harness has started.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed once it has ended
+	err  error         // how it ended, after done
+}
+
+// watch waits for a started command.
+func watch(cmd *exec.Cmd) *process {
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.done)
+	}()
+	return p
 }
 
 // Account is one mail account of a Cluster.
@@ -49,8 +70,13 @@ type Cluster struct {
 	Nodes   []*Node
 	Account Account
 
+	Accounts []Account // of a launched cluster; the first is Account
+
 	demo *exec.Cmd
 	done chan error
+	net  *lan.Network
+
+	launch *Launch // how it was made, when not by a demo
 }
 
 // Build builds the altmail command into dir.
@@ -123,8 +149,14 @@ func (c *Cluster) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// errEnded says that a node's process is not there any more.
+var errEnded = errors.New("the process has ended")
+
 // Stop ends every node.
 func (c *Cluster) Stop() error {
+	if c.demo == nil {
+		return c.stopOwn()
+	}
 	if err := c.demo.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -158,13 +190,9 @@ func (n *Node) Kill() error {
 	if err := syscall.Kill(n.PID, syscall.SIGKILL); err != nil {
 		return err
 	}
-	if n.cmd != nil {
-		// An error here only tells that it was killed.
-		var ee *exec.ExitError
-		if err := n.cmd.Wait(); err != nil && !errors.As(err, &ee) {
-			return err
-		}
-		n.cmd = nil
+	if n.proc != nil {
+		<-n.proc.done
+		n.proc = nil
 		return nil
 	}
 	// The demo waits for it.
@@ -185,15 +213,22 @@ func (c *Cluster) Serve(ctx context.Context, n *Node) error {
 	defer log.Close()
 	cmd := exec.Command(c.Bin, "serve", "--config", n.Config)
 	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
+	begin := cmd.Start
+	if n.host != nil {
+		begin = func() error { return n.host.Start(cmd) }
+	}
+	if err := begin(); err != nil {
 		return err
 	}
+	p := watch(cmd)
 	n.mu.Lock()
-	n.cmd, n.PID, n.up = cmd, cmd.Process.Pid, true
+	n.proc, n.PID, n.up = p, cmd.Process.Pid, true
 	n.mu.Unlock()
 	return c.Wait(ctx, func() (bool, error) {
-		if err := syscall.Kill(cmd.Process.Pid, 0); err != nil {
-			return false, fmt.Errorf("%s: %w", n.Name, err)
+		select {
+		case <-p.done:
+			return false, fmt.Errorf("%s has ended: %w", n.Name, errors.Join(p.err, errEnded))
+		default:
 		}
 		_, _, err := c.CLI(ctx, n, "cluster", "status", "--json")
 		return err == nil, nil

@@ -220,13 +220,13 @@ func (n *Node) reap(t *testing.T) {
 	t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.cmd == nil {
+	if n.proc == nil {
 		t.Fatal("not started by this test")
 	}
-	if err := n.cmd.Wait(); err != nil {
-		t.Errorf("%s ended: %v\n%s", n.Name, err, n.Log(40))
+	if <-n.proc.done; n.proc.err != nil {
+		t.Errorf("%s ended: %v\n%s", n.Name, n.proc.err, n.Log(40))
 	}
-	n.cmd, n.up = nil, false
+	n.proc, n.up = nil, false
 }
 
 // TestEvicted evicts a dead node and shows that its certificate opens nothing

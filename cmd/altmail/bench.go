@@ -24,6 +24,7 @@ type benchCmd struct {
 	Idle     benchIdleCmd     `cmd:"" help:"Time from a delivery's answer to its EXISTS on an IDLE; or, with --memory, what idle connections cost."`
 	Login    benchLoginCmd    `cmd:"" help:"Log in and out by IMAP over new connections."`
 	Failover benchFailoverCmd `cmd:"" help:"Kill the node that leads, again and again, and time the first answered write on every survivor."`
+	Faults   benchFaultsCmd   `cmd:"" help:"Run a cluster of this binary, hurt it in every way, and compare what clients were answered with what it shows."`
 }
 
 // benchTarget says what is measured: servers that run, or a demo.

@@ -85,6 +85,8 @@ func TestRules(t *testing.T) {
 		{"expunged", "", new(story).put(1, "m", 1, Answered).drop(2, "m", 1, Answered).look(3)},
 		{"expunge in doubt", "", new(story).put(1, "m", 1, Answered).drop(2, "m", 1, Unknown).look(3, row(1, "m")).look(4)},
 		{"back from the dead", "presence", new(story).put(1, "m", 1, Answered).drop(2, "m", 1, Unknown).look(3).look(4, row(1, "m"))},
+		{"seen while another did not yet", "", new(story).put(1, "m", 1, Unknown).op(2, Op{Kind: Look, From: box, End: 9 * time.Second, View: &View{Validity: 9, Rows: []Row{row(1, "m")}}}).
+			lookIn(3, box, View{Next: 1, Highest: 1}).lookIn(10, box, View{Rows: []Row{row(1, "m")}})},
 		{"expunge refused, gone", "presence", new(story).put(1, "m", 1, Answered).drop(2, "m", 1, Refused).look(3)},
 		{"handed over", "", new(story).op(1, Op{Kind: Deliver, Msg: "m", To: []Place{box, other}, Later: true}).look(2).look(3, row(1, "m"))},
 		{"handed over and lost", "presence", new(story).op(1, Op{Kind: Deliver, Msg: "m", To: []Place{box, other}, Later: true}).lookIn(2, box, View{Rest: true})},
@@ -113,6 +115,8 @@ func TestRules(t *testing.T) {
 		{"no order", "flags", new(story).put(1, "m", 1, Answered).store(2, "m", Set, Seen, Answered).store(3, "m", Set, Draft, Answered).look(4, flagged(1, "m", Seen, 0))},
 		{"condition held", "", new(story).put(1, "m", 1, Answered).look(2, flagged(1, "m", 0, 5)).op(3, Op{Kind: Store, Msg: "m", From: box, Mode: Add, Flags: Seen, Since: 5}).look(4, flagged(1, "m", Seen, 6))},
 		{"condition ignored", "flags", new(story).put(1, "m", 1, Answered).op(2, told(Seen, 7)).look(3, flagged(1, "m", Seen, 7)).op(4, Op{Kind: Store, Msg: "m", From: box, Mode: Add, Flags: Draft, Since: 6})},
+		{"condition on one that is gone", "", new(story).put(1, "m", 1, Answered).op(2, told(Seen, 7)).look(3, flagged(1, "m", Seen, 7)).drop(4, "m", 1, Answered).
+			op(5, Op{Kind: Store, Msg: "m", From: box, Mode: Add, Flags: Draft, Since: 6})},
 		{"refused for nothing", "flags", new(story).put(1, "m", 1, Answered).look(2, flagged(1, "m", 0, 5)).op(3, Op{Kind: Modified, Msg: "m", From: box, Mode: Add, Flags: Seen, Since: 5}).look(4, flagged(1, "m", 0, 5))},
 		{"stored with flags", "flags", new(story).op(1, Op{Kind: Append, Msg: "m", To: []Place{box}, Flags: Seen}).look(2, row(1, "m"))},
 		{"modseq down", "modseqs", new(story).put(1, "m", 1, Answered).look(2, flagged(1, "m", 0, 5)).look(3, flagged(1, "m", 0, 4))},

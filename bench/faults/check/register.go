@@ -21,6 +21,8 @@ type register struct {
 type access struct {
 	op   *Op
 	read *Row // what it saw; nil for a write
+	// void: the message may have been gone, so that OK tells nothing.
+	void bool
 }
 
 func (a access) String() string {
@@ -48,8 +50,8 @@ var model = porcupine.Model{
 			newer := s.modseq > op.Since
 			switch {
 			case op.Kind == Modified:
-				return newer || !s.exact, s
-			case newer && op.Outcome == Answered:
+				return newer || !s.exact || a.void, s
+			case newer && op.Outcome == Answered && !a.void:
 				return false, s
 			case newer:
 				return true, s // its condition failed and nobody was told
@@ -85,13 +87,14 @@ func flags(x *index) (out []Violation) {
 		}
 		for _, s := range x.stores[c] {
 			end := s.End
+			void := slices.ContainsFunc(x.remove[c], func(r *Op) bool { return r.Outcome != Refused && r.Start < s.End })
 			switch {
 			case s.Kind == Store && s.Outcome == Refused:
 				continue
-			case s.Outcome == Unknown:
+			case s.Outcome == Unknown || void:
 				end = math.MaxInt64
 			}
-			add(access{op: s}, s.Start, end)
+			add(access{op: s, void: void}, s.Start, end)
 			if s.Told != nil {
 				// The answer shows the message at some moment from the
 				// change to the answer.

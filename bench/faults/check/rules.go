@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -54,6 +55,16 @@ func presence(x *index) (out []Violation) {
 		}
 		op := x.create[c]
 		removes := x.remove[c]
+		// there is from when on it is known to have been there.
+		there := time.Duration(math.MaxInt64)
+		if op != nil && op.Outcome == Answered && !op.Later {
+			there = op.End
+		}
+		for _, s := range seen {
+			if s.row != nil {
+				there = min(there, s.look.End)
+			}
+		}
 		for i, s := range seen {
 			l := s.look
 			if s.row != nil {
@@ -71,16 +82,10 @@ func presence(x *index) (out []Violation) {
 					}
 				}
 				// Once gone after it was there, it stays gone.
-				was := false
 				for _, e := range seen[:i] {
-					if e.look.End >= l.Start {
-						continue
-					}
-					switch {
-					case e.row != nil:
-						was = true
-					case was || op != nil && op.Outcome == Answered && !op.Later && op.End < e.look.Start:
+					if e.row == nil && e.look.End < l.Start && there < e.look.Start {
 						bad(l, s.row.UID, "it was gone in look %d and is back", e.look.ID)
+						break
 					}
 				}
 				continue

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,9 +35,9 @@ type Host struct {
 	Addr netip.Addr
 
 	net   *Network
-	index int      // 0 is the machine itself
-	ns    *os.File // nil for the machine itself
+	index int // 0 is the machine itself
 	tun   *os.File
+	jobs  chan func() // for the thread that lives in the namespace
 
 	mu    sync.Mutex
 	queue packets       // by time of arrival
@@ -113,17 +114,41 @@ func (n *Network) add(name string, own bool) (*Host, error) {
 	a[3] = byte(i + 1)
 	h := &Host{Name: name, Addr: netip.AddrFrom4(a), net: n, index: i, wake: make(chan struct{}, 1)}
 	dev := fmt.Sprintf("lan%d.%d", a[1], a[2])
-	if err := onOwnThread(func() error {
+	if err := h.settle(own, dev); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	n.hosts[i].Store(h)
+	n.count++
+	n.bg.Go(func() { n.read(h) })
+	n.bg.Go(func() { n.deliver(h) })
+	return h, nil
+}
+
+// settle starts the thread that lives in the host's namespace, own or the
+// machine's, and opens the TUN device there.
+func (h *Host) settle(own bool, dev string) error {
+	h.jobs = make(chan func())
+	ready := make(chan error)
+	go func() {
+		// Never unlocked: the thread ends with the goroutine, and the
+		// namespace with the last thread or process in it.
+		runtime.LockOSThread()
 		if own {
 			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("lan: new network namespace: %w", err)
+				ready <- fmt.Errorf("lan: new network namespace: %w", err)
+				return
 			}
-			ns, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
-			if err != nil {
-				return err
-			}
-			h.ns = ns
 		}
+		ready <- nil
+		for job := range h.jobs {
+			job()
+		}
+	}()
+	if err := <-ready; err != nil {
+		h.jobs = nil
+		return err
+	}
+	return h.do(func() error {
 		tun, err := openTUN(dev)
 		if err != nil {
 			return err
@@ -135,39 +160,25 @@ func (n *Network) add(name string, own bool) (*Host, error) {
 			}
 		}
 		return address(dev, h.Addr, mtu)
-	}); err != nil {
-		return nil, errors.Join(err, h.close())
-	}
-	n.hosts[i].Store(h)
-	n.count++
-	n.bg.Go(func() { n.read(h) })
-	n.bg.Go(func() { n.deliver(h) })
-	return h, nil
+	})
 }
 
-// onOwnThread runs f on a thread that is thrown away after it.
-func onOwnThread(f func() error) error {
+// do runs f in the host's namespace.
+func (h *Host) do(f func() error) error {
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		done <- f()
-	}()
+	h.jobs <- func() { done <- f() }
 	return <-done
 }
 
-// Start starts a command inside the host's namespace.
+// Start starts a command inside the host's namespace. The kernel kills it when
+// this process ends or the Network is closed, whatever ended it.
 func (h *Host) Start(cmd *exec.Cmd) error {
-	if h.ns == nil {
-		return cmd.Start()
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	return onOwnThread(func() error {
-		if err := unix.Setns(int(h.ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("lan: enter the namespace of %s: %w", h.Name, err)
-		}
-		// The child is a copy of this thread, namespace included. It must not
-		// ask for a signal at its parent's death: that parent is this thread.
-		return cmd.Start()
-	})
+	// The signal is for the death of the thread that forks.
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	return h.do(cmd.Start)
 }
 
 // Here is the machine itself, from where clients connect.
@@ -212,13 +223,14 @@ func (n *Network) Close() error {
 }
 
 func (h *Host) close() error {
-	var errs []error
-	for _, f := range []*os.File{h.tun, h.ns} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
+	if h.jobs != nil {
+		close(h.jobs)
+		h.jobs = nil
 	}
-	return errors.Join(errs...)
+	if h.tun == nil {
+		return nil
+	}
+	return h.tun.Close()
 }
 
 // packet is an IP packet under way.

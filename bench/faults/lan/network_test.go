@@ -14,8 +14,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // need opens a network; only a machine that can't have one skips.
@@ -49,10 +47,7 @@ func host(t *testing.T, n *Network, name string) *Host {
 func listen(t *testing.T, h *Host) net.Listener {
 	t.Helper()
 	var l net.Listener
-	if err := onOwnThread(func() error {
-		if err := unix.Setns(int(h.ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			return err
-		}
+	if err := h.do(func() error {
 		var err error
 		l, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(h.Addr, 0)))
 		return err
@@ -183,10 +178,7 @@ func BenchmarkThroughput(b *testing.B) {
 			n.Set(n.Here(), h, r)
 			n.Set(h, n.Here(), r)
 			var l net.Listener
-			if err := onOwnThread(func() error {
-				if err := unix.Setns(int(h.ns.Fd()), unix.CLONE_NEWNET); err != nil {
-					return err
-				}
+			if err := h.do(func() error {
 				var err error
 				l, err = net.Listen("tcp4", netip.AddrPortFrom(h.Addr, 0).String())
 				return err
