@@ -46,14 +46,22 @@ type part struct {
 // and their errors are cluster.ErrUnavailable or another that every group
 // gave; or all are answered, those of a group that does not answer by a
 // handoff kept in one that did. Once a part is stored, Deliver goes on past the
-// caller's deadline, at most Config.HandoffTimeout, to bring the rest so far.
+// caller's deadline, at most Config.HandoffTimeout, to bring the rest so far. A
+// caller that is cancelled, or a door that is closed, ends it at once: then
+// nobody is there to answer.
 func (d *Door) Deliver(ctx context.Context, op cluster.OpID, m *Message, to []Recipient) []error {
 	errs := make([]error, len(to))
 	if len(to) == 0 {
 		return errs
 	}
+	caller := ctx
 	ctx, cancel := d.deadline(ctx)
 	defer cancel()
+	release, err := d.memory.take(ctx, int64(len(m.Raw)))
+	if err != nil {
+		return all(errs, unanswered(err))
+	}
+	defer release()
 	s, err := d.seal(m)
 	if err != nil {
 		return all(errs, err)
@@ -72,7 +80,7 @@ func (d *Door) Deliver(ctx context.Context, op cluster.OpID, m *Message, to []Re
 		}
 		wg.Wait()
 	}
-	d.settle(ctx, parts, s, errs)
+	d.settle(caller, parts, s, errs)
 	return errs
 }
 
@@ -194,7 +202,7 @@ func (d *Door) settle(ctx context.Context, parts []*part, s *sealed, errs []erro
 	// From here on the message is known to be stored for somebody, so that a
 	// refusal of the whole would make the sender repeat it for them. The
 	// caller's deadline no longer counts.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.HandoffTimeout)
+	ctx, cancel := d.lasting(ctx)
 	defer cancel()
 	for _, p := range missing {
 		if p.err = d.handoff(ctx, p, s, stored); p.err != nil {
@@ -317,6 +325,15 @@ func (d *Door) Append(ctx context.Context, a *lookup.Account, box mailstore.Mail
 	}
 	ctx, cancel := d.deadline(ctx)
 	defer cancel()
+	octets := int64(0)
+	for i := range msgs {
+		octets += int64(len(msgs[i].Raw))
+	}
+	release, err := d.memory.take(ctx, octets)
+	if err != nil {
+		return done, unanswered(err)
+	}
+	defer release()
 	ap := &commandpb.Append{Account: uint64(a.ID()), Mailbox: uint32(box), Replace: uint32(replace)}
 	bodies := make([]*sealed, 0, len(msgs))
 	for i := range msgs {

@@ -238,8 +238,9 @@ func TestHandoffWithoutAHome(t *testing.T) {
 		return cluster.ErrUnavailable
 	})
 	// The caller's own deadline has passed by then.
-	c, cancel := context.WithCancel(ctx)
-	s.Solo(a.Group()).After(func(cluster.Proposal) error { cancel(); return nil })
+	c, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	s.Solo(a.Group()).After(func(cluster.Proposal) error { <-c.Done(); return nil })
 	for _, err := range s.Commit.Deliver(c, commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)}) {
 		if err != nil {
 			t.Error(err)
@@ -266,6 +267,44 @@ func TestHandoffGivesUp(t *testing.T) {
 	errs := s.Commit.Deliver(ctx, commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)})
 	if errs[0] != nil || !errors.Is(errs[1], cluster.ErrUnavailable) {
 		t.Errorf("got %v", errs)
+	}
+}
+
+// A server that is stopped waits for no handoff: its clients are gone, or the
+// door is closed.
+func TestHandoffEndsAtShutdown(t *testing.T) {
+	for _, how := range []string{"caller", "door"} {
+		t.Run(how, func(t *testing.T) {
+			s := storetest.New(t)
+			a, b := apart(t, s)
+			s.Solo(b.Group()).Before(unanswered)
+			c, cancel := context.WithCancel(ctx)
+			defer cancel()
+			s.Solo(a.Group()).Before(func(p cluster.Proposal) error {
+				cmd, err := command.Decode(p.Command)
+				if err != nil || cmd.GetOpenHandoff() == nil {
+					return err
+				}
+				if how == "door" {
+					s.Commit.Close()
+				} else {
+					cancel()
+				}
+				return cluster.ErrUnavailable
+			})
+			done := make(chan []error, 1)
+			go func() {
+				done <- s.Commit.Deliver(c, commit.NewOp(), message("m", 10), []commit.Recipient{to(a), to(b)})
+			}()
+			select {
+			case errs := <-done:
+				if errs[0] != nil || !errors.Is(errs[1], cluster.ErrUnavailable) {
+					t.Errorf("got %v", errs)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("still trying")
+			}
+		})
 	}
 }
 

@@ -53,6 +53,10 @@ type Config struct {
 	// HandoffTimeout is how long a delivery that is stored in one group goes
 	// on trying to have the rest kept; 2 min.
 	HandoffTimeout time.Duration
+	// SealedMemory bounds the octets of messages that are sealed and on their
+	// way at one time; who comes when they are in use waits, within its
+	// deadline. A message larger than all of it goes alone. 256 MiB.
+	SealedMemory int64
 	// Now is the clock; time.Now.
 	Now func() time.Time
 }
@@ -61,6 +65,9 @@ type Config struct {
 type Door struct {
 	cfg   Config
 	stats stats
+	// memory is what sealed copies hold, beside what the front ends hold of the
+	// messages themselves.
+	memory *memory
 
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
@@ -88,13 +95,16 @@ func New(cfg Config) *Door {
 	if cfg.HandoffTimeout <= 0 {
 		cfg.HandoffTimeout = 2 * time.Minute
 	}
+	if cfg.SealedMemory <= 0 {
+		cfg.SealedMemory = 256 << 20
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Members == nil {
 		cfg.Members = func(cluster.GroupID) []cluster.NodeID { return nil }
 	}
-	d := &Door{cfg: cfg, wake: make(chan struct{}, 1), touches: map[touch]mailstore.UID{}}
+	d := &Door{cfg: cfg, memory: newMemory(cfg.SealedMemory), wake: make(chan struct{}, 1), touches: map[touch]mailstore.UID{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }
@@ -142,6 +152,7 @@ type Stats struct {
 	HandoffsLost   uint64 // deliveries kept for an account that was gone when its group answered
 	LostTouches    uint64 // marks of \Recent that were not stored
 	Plans          uint64 // interrupted account commands brought to an end
+	SealedMemory   int64  // octets of messages sealed and on their way now
 }
 
 // Stats returns the door's counters.
@@ -151,7 +162,7 @@ func (d *Door) Stats() Stats {
 		Proposals: s.proposals.Load(), Failures: s.failures.Load(), ProposeNanos: s.proposeNanos.Load(),
 		SealedBytes: s.sealedBytes.Load(), LateBodies: s.lateBodies.Load(),
 		Handoffs: s.handoffs.Load(), HandoffsClosed: s.handoffsClosed.Load(), HandoffsLost: s.handoffsLost.Load(),
-		LostTouches: s.lostTouches.Load(), Plans: s.plans.Load(),
+		LostTouches: s.lostTouches.Load(), Plans: s.plans.Load(), SealedMemory: d.memory.used.Load(),
 	}
 }
 

@@ -230,6 +230,11 @@ func (r *Driver) deliverHandoff(ctx context.Context, kept cluster.GroupID, h *st
 func (r *Driver) deliverItem(ctx context.Context, kept cluster.GroupID, ref cluster.BodyRef, it *state.HandoffItem) error {
 	ctx, cancel := r.d.deadline(ctx)
 	defer cancel()
+	release, err := r.d.memory.take(ctx, int64(ref.Size))
+	if err != nil {
+		return unanswered(err)
+	}
+	defer release()
 	h, err := r.d.cfg.Bodies.Fetch(ctx, kept, ref)
 	if err != nil {
 		return err

@@ -54,6 +54,23 @@ func (d *Door) deadline(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, d.cfg.Timeout)
 }
 
+// lasting returns a context for work that must outlast its caller's deadline:
+// it ends after HandoffTimeout, with the door, or when the caller is cancelled.
+func (d *Door) lasting(caller context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), d.cfg.HandoffTimeout)
+	stopDoor := context.AfterFunc(d.ctx, cancel)
+	stopCaller := context.AfterFunc(caller, func() {
+		if errors.Is(caller.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return ctx, func() {
+		stopDoor()
+		stopCaller()
+		cancel()
+	}
+}
+
 // maxCommand is what a group takes as one command.
 const maxCommand = 512 << 10
 
