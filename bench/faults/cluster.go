@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"altmail.se/altmail/bench/faults/disk"
 	"altmail.se/altmail/bench/faults/lan"
 )
 
@@ -38,6 +39,7 @@ type Node struct {
 	up   bool
 
 	host *lan.Host // in a network of ours
+	disk *disk.FS  // under the data directory, where there is one
 }
 
 // process is one that this harness has started.
@@ -179,6 +181,9 @@ func (n *Node) Up() bool {
 func (n *Node) Signal(s syscall.Signal) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.proc != nil {
+		return n.proc.cmd.Process.Signal(s)
+	}
 	return syscall.Kill(n.PID, s)
 }
 
@@ -187,13 +192,16 @@ func (n *Node) Kill() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.up = false
-	if err := syscall.Kill(n.PID, syscall.SIGKILL); err != nil {
-		return err
-	}
 	if n.proc != nil {
+		if err := n.proc.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return err
+		}
 		<-n.proc.done
 		n.proc = nil
 		return nil
+	}
+	if err := syscall.Kill(n.PID, syscall.SIGKILL); err != nil {
+		return err
 	}
 	// The demo waits for it.
 	for {

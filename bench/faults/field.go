@@ -24,10 +24,16 @@ type field struct {
 	changed chan struct{} // closed and replaced when somebody is let go
 	hurt    map[*Node]bool
 	cut     map[[2]*Node]int // how many faults cut a wire
+
+	serving   func([]*Node) // tells clients where to connect
+	member    chan struct{} // held while a node joins or leaves; guards what follows
+	guests    int
+	guestHost *lan.Host
 }
 
 func newField(c *Cluster, rec *recorder) *field {
-	return &field{c: c, rec: rec, changed: make(chan struct{}), hurt: map[*Node]bool{}, cut: map[[2]*Node]int{}}
+	return &field{c: c, rec: rec, changed: make(chan struct{}), hurt: map[*Node]bool{}, cut: map[[2]*Node]int{},
+		serving: func([]*Node) {}, member: make(chan struct{}, 1)}
 }
 
 // take waits until n nodes may be hurt and marks them, those that like
@@ -91,7 +97,19 @@ func (f *field) victim(ctx context.Context, rng *rand.Rand) (*Node, func(), erro
 	if err != nil {
 		return nil, nil, err
 	}
+	if ended, err := got[0].Ended(); ended {
+		release()
+		return nil, nil, fmt.Errorf("%s has ended by itself: %w", got[0].Name, errors.Join(err, errEnded))
+	}
 	return got[0], release, nil
+}
+
+// atEnd turns the end of the round into nothing to do.
+func atEnd(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 // nap waits, cut short by the end of the round.
@@ -193,7 +211,7 @@ type kind struct {
 
 // kinds are all sorts of faults, by name.
 func kinds() []kind {
-	return append([]kind{
+	return slices.Concat([]kind{
 		{name: "kill", play: playKill},
 		{name: "stop", play: playStop},
 		{name: "restart", play: playRestart},
@@ -205,7 +223,7 @@ func kinds() []kind {
 		{name: "slownet", lan: true, play: playSlowNet},
 		{name: "majority", play: playMajority},
 		{name: "killall", play: playKillAll},
-	}, moreKinds()...)
+	}, diskKinds, memberKinds)
 }
 
 // recover starts a node again that was ended; a node that does not start is a
@@ -224,7 +242,7 @@ const reviveTime = 60 * time.Second
 func playKill(ctx context.Context, f *field, rng *rand.Rand) error {
 	n, release, err := f.victim(ctx, rng)
 	if err != nil {
-		return nil
+		return atEnd(err)
 	}
 	defer release()
 	over := f.rec.fault("kill -9 " + n.Name)
@@ -239,7 +257,7 @@ func playKill(ctx context.Context, f *field, rng *rand.Rand) error {
 func playStop(ctx context.Context, f *field, rng *rand.Rand) error {
 	n, release, err := f.victim(ctx, rng)
 	if err != nil {
-		return nil
+		return atEnd(err)
 	}
 	defer release()
 	d := between(rng, time.Second, 15*time.Second)
@@ -255,7 +273,7 @@ func playStop(ctx context.Context, f *field, rng *rand.Rand) error {
 func playRestart(ctx context.Context, f *field, rng *rand.Rand) error {
 	n, release, err := f.victim(ctx, rng)
 	if err != nil {
-		return nil
+		return atEnd(err)
 	}
 	defer release()
 	over := f.rec.fault("restart " + n.Name)
@@ -291,7 +309,7 @@ func playTransfer(ctx context.Context, f *field, rng *rand.Rand) error {
 func playIsolate(ctx context.Context, f *field, rng *rand.Rand) error {
 	n, release, err := f.victim(ctx, rng)
 	if err != nil {
-		return nil
+		return atEnd(err)
 	}
 	defer release()
 	mend := f.sever(f.wiresOf(n, true, true))
@@ -305,7 +323,7 @@ func playIsolate(ctx context.Context, f *field, rng *rand.Rand) error {
 func playOneWay(ctx context.Context, f *field, rng *rand.Rand) error {
 	n, release, err := f.victim(ctx, rng)
 	if err != nil {
-		return nil
+		return atEnd(err)
 	}
 	defer release()
 	out := rng.IntN(2) == 0
@@ -327,7 +345,7 @@ func playOneWay(ctx context.Context, f *field, rng *rand.Rand) error {
 func playPair(ctx context.Context, f *field, rng *rand.Rand) error {
 	n, release, err := f.victim(ctx, rng)
 	if err != nil {
-		return nil
+		return atEnd(err)
 	}
 	defer release()
 	others := slices.DeleteFunc(slices.Clone(f.c.Nodes), func(x *Node) bool { return x == n })
@@ -349,7 +367,7 @@ func playPair(ctx context.Context, f *field, rng *rand.Rand) error {
 func playFlap(ctx context.Context, f *field, rng *rand.Rand) error {
 	n, release, err := f.victim(ctx, rng)
 	if err != nil {
-		return nil
+		return atEnd(err)
 	}
 	defer release()
 	over := f.rec.fault("flapping " + n.Name)
@@ -402,7 +420,7 @@ func playMajority(ctx context.Context, f *field, rng *rand.Rand) error {
 	size := len(f.c.Nodes)/2 + 1
 	gone, release, err := f.take(ctx, rng, size, nil)
 	if err != nil {
-		return nil
+		return atEnd(err)
 	}
 	defer release()
 	d := between(rng, 2*time.Second, 10*time.Second)
@@ -442,7 +460,7 @@ func playMajority(ctx context.Context, f *field, rng *rand.Rand) error {
 func playKillAll(ctx context.Context, f *field, rng *rand.Rand) error {
 	all, release, err := f.take(ctx, rng, len(f.c.Nodes), nil)
 	if err != nil {
-		return nil
+		return atEnd(err)
 	}
 	defer release()
 	over := f.rec.fault("kill -9 of all nodes")

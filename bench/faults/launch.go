@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"altmail.se/altmail/bench/faults/disk"
 	"altmail.se/altmail/bench/faults/lan"
 )
 
@@ -35,10 +36,10 @@ type Launch struct {
 	// installed within a run; 0 leaves the defaults.
 	LogEntries  int
 	EraseWithin time.Duration
-	// Prepare, if set, is called for every data directory before anything is
-	// in it.
-	Prepare func(n *Node) error
-	Log     *slog.Logger
+	// Disks puts a disk that can be hurt under every data directory.
+	Disks     bool
+	DiskRules disk.Rules
+	Log       *slog.Logger
 }
 
 // Start makes the cluster, runs it, and waits until it is healthy. It needs
@@ -63,7 +64,7 @@ func (l Launch) Start(ctx context.Context) (*Cluster, error) {
 
 func (c *Cluster) begin(ctx context.Context, l Launch) error {
 	for i := range l.Nodes {
-		n, err := c.Make(fmt.Sprintf("node%d", i+1))
+		n, err := c.Make(ctx, fmt.Sprintf("node%d", i+1), nil)
 		if err != nil {
 			return err
 		}
@@ -99,8 +100,9 @@ func (c *Cluster) AddAccount(ctx context.Context, at *Node, a Account) error {
 	return err
 }
 
-// Make writes the configuration of a new node, which is no member yet.
-func (c *Cluster) Make(name string) (*Node, error) {
+// Make writes the configuration of a new node, which is no member yet. In a
+// network of ours it is at home in host; nil is a new one.
+func (c *Cluster) Make(ctx context.Context, name string, host *lan.Host) (*Node, error) {
 	dir := filepath.Join(c.Dir, name)
 	n := &Node{Name: name, DataDir: filepath.Join(dir, "data"), Config: filepath.Join(dir, "altmail.toml")}
 	if err := os.MkdirAll(n.DataDir, 0o700); err != nil {
@@ -109,9 +111,12 @@ func (c *Cluster) Make(name string) (*Node, error) {
 	var peers string
 	addrs := []*string{&peers, &n.SMTP, &n.Submission, &n.Submissions, &n.LMTP, &n.IMAP, &n.IMAPS}
 	if c.net != nil {
-		h, err := c.net.AddHost(name)
-		if err != nil {
-			return nil, err
+		h := host
+		if h == nil {
+			var err error
+			if h, err = c.net.AddHost(name); err != nil {
+				return nil, err
+			}
 		}
 		n.host = h
 		for i, port := range []int{7190, 25, 587, 465, 24, 143, 993} {
@@ -151,10 +156,18 @@ func (c *Cluster) Make(name string) (*Node, error) {
 	if err := os.WriteFile(n.Config, []byte(b.String()), 0o600); err != nil {
 		return nil, err
 	}
-	if c.launch.Prepare != nil {
-		return n, c.launch.Prepare(n)
+	if c.launch.Disks {
+		return n, c.giveDisk(ctx, n)
 	}
 	return n, nil
+}
+
+// release ends a node's disk.
+func (n *Node) release() error {
+	if n.disk == nil {
+		return nil
+	}
+	return n.disk.Unmount()
 }
 
 // Join makes a node a member with a token from another and serves it.
@@ -198,7 +211,7 @@ func (c *Cluster) stopOwn() error {
 	errs := make([]error, len(c.Nodes))
 	var wg sync.WaitGroup
 	for i, n := range c.Nodes {
-		wg.Go(func() { errs[i] = n.Terminate(stopTime) })
+		wg.Go(func() { errs[i] = errors.Join(n.Terminate(stopTime), n.release()) })
 	}
 	wg.Wait()
 	if c.net != nil {

@@ -16,6 +16,7 @@ import (
 
 	"altmail.se/altmail/bench/faults/check"
 	"altmail.se/altmail/bench/faults/client"
+	"altmail.se/altmail/bench/faults/disk"
 	"altmail.se/altmail/bench/faults/lan"
 )
 
@@ -30,6 +31,7 @@ type Options struct {
 	Accounts int           // 0 is 3
 	Faults   []string      // kinds; none is all that the machine allows
 	Plain    bool          // loopback without a network of our own
+	NoDisks  bool          // leave out the faults of disks, which cost a file system in user space
 	Nordic   bool          // wires like Stockholm, Oslo, Helsinki
 	Think    time.Duration // mean pause of a client; 0 is 150 ms
 	Progress io.Writer     // a line a round
@@ -96,6 +98,7 @@ type trial struct {
 	field *field
 	load  *load
 	watch *worker // looks when all is at rest
+	disks bool    // some kind needs them
 
 	mu sync.Mutex // of res.Faults
 }
@@ -134,6 +137,15 @@ func (r *trial) prepare() error {
 			r.res.Left = append(r.res.Left, k.name+": no network of namespaces")
 			continue
 		}
+		if k.disk && o.NoDisks {
+			r.res.Left = append(r.res.Left, k.name+": no disks of our own")
+			continue
+		}
+		if k.name == "joinleave" && o.Plain {
+			r.res.Left = append(r.res.Left, k.name+": no network of namespaces")
+			continue
+		}
+		r.disks = r.disks || k.disk
 		r.kinds = append(r.kinds, k)
 	}
 	if len(r.kinds) == 0 {
@@ -155,6 +167,7 @@ func (r *trial) all(ctx context.Context) (err error) {
 	l := Launch{
 		Bin: r.o.Bin, Dir: r.o.Dir, Nodes: r.o.Nodes, Seed: r.o.Seed, Accounts: r.o.Accounts, Plain: r.o.Plain,
 		LogEntries: 256, EraseWithin: 2 * time.Minute, Log: r.o.Log,
+		Disks: r.disks, DiskRules: []disk.Rules{disk.POSIX, disk.Loose, disk.Ext4}[r.o.Seed%3],
 	}
 	if r.o.Nordic {
 		l.Wires = lan.Nordic
@@ -173,6 +186,7 @@ func (r *trial) all(ctx context.Context) (err error) {
 	r.field.calm()
 	r.load = &load{c: r.c, rec: r.rec, seed: r.o.Seed, think: r.o.Think, groups: map[string]uint32{}}
 	r.load.serving(r.c.Nodes)
+	r.field.serving = r.load.serving
 	r.watch = &worker{load: r.load, name: "verifier", rng: rand.New(rand.NewPCG(r.o.Seed, 999)), rows: map[string][]check.Row{}, used: map[string]bool{}, kept: map[string]*replica{}}
 	if err := r.mailboxes(sctx); err != nil {
 		return err

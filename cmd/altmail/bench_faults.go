@@ -24,6 +24,7 @@ type benchFaultsCmd struct {
 	Accounts int           `help:"Mail accounts." default:"3"`
 	Faults   []string      `help:"Only these kinds; 'list' prints them." placeholder:"KIND"`
 	Nordic   bool          `help:"Wires as long as from Stockholm to Oslo and Helsinki."`
+	NoDisks  bool          `help:"Leave out the faults of disks: /dev/fuse is not needed."`
 	Plain    bool          `help:"Loopback ports in place of network namespaces: no root needed, no wire is hurt."`
 	Dir      string        `help:"Directory for everything; none: a temporary one, kept only after a failure." type:"path"`
 	Bin      string        `help:"The altmail to run; none: this one." type:"path" placeholder:"FILE"`
@@ -55,7 +56,7 @@ func (c *benchFaultsCmd) Run(e *env) error {
 	fmt.Fprintf(e.stderr, "seed %d\n", c.Seed)
 	res, err := faults.Run(e.ctx, faults.Options{
 		Bin: c.Bin, Dir: dir, Seed: c.Seed, Duration: c.Duration, Round: c.Round, Nodes: c.Nodes, Accounts: c.Accounts,
-		Faults: c.Faults, Nordic: c.Nordic, Plain: c.Plain, Progress: e.stderr,
+		Faults: c.Faults, Nordic: c.Nordic, Plain: c.Plain, NoDisks: c.NoDisks, Progress: e.stderr,
 		Log: slog.New(slog.NewTextHandler(e.stderr, nil)),
 	})
 	if err == nil && res.Held() && c.Dir == "" {
