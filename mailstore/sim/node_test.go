@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +18,6 @@ import (
 	"altmail.se/altmail/cluster/group"
 	"altmail.se/altmail/cluster/group/grouptest"
 	"altmail.se/altmail/cluster/logstore"
-	"altmail.se/altmail/crypto/keyring"
 	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/body"
 	"altmail.se/altmail/mailstore/commit"
@@ -32,11 +29,11 @@ import (
 // during a schedule and needs none.
 const mailGroup cluster.GroupID = 1
 
-var errPower = errors.New("sim: the power is off")
-
 // disk is what a node keeps: a file system in memory that forgets what was not
 // synced, and the folder of its log. raft.db is a real file, because bbolt maps
-// it; a transaction of it is durable as a whole or not at all.
+// it; a transaction of it is durable as a whole or not at all. After the power
+// went the process goes on for a moment, as on a disk of its own: nothing that
+// it does then is kept, and nothing leaves it.
 type disk struct {
 	mem  *vfs.MemFS
 	logs string
@@ -49,27 +46,25 @@ type disk struct {
 	at   int // crash before this one; 0: never
 	off  bool
 	kept *vfs.MemFS // what the power loss left
-	onK  func()     // tells the process of a crash at an operation
+	log  *logFile   // and of the log; nil: there was none
+	bad  error
+	onK  func() // tells the process of a crash at an operation
 }
 
 // step counts an operation that changes the disk, and takes the power away
 // when its time has come.
-func (d *disk) step() error {
+func (d *disk) step() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.n++; d.at != 0 && d.n >= d.at && !d.off {
 		d.at = 0
 		d.lose()
 	}
-	if d.off {
-		return errPower
-	}
-	return nil
 }
 
-// lose takes the power away: first the log can no longer be written, then what
-// is synced is kept. A transaction under way may still end: everything that it
-// stands on was synced before it began. mu is held.
+// lose takes the power away. mu is held, so that no transaction of the log
+// begins; one under way is in the copy or not. What it stands on was synced
+// before it began, hence the order: first the log, then the rest.
 func (d *disk) lose() {
 	if d.off {
 		return
@@ -78,15 +73,26 @@ func (d *disk) lose() {
 	if d.onK != nil {
 		d.onK()
 	}
+	d.log, d.bad = readLog(d.logs)
 	percent := []int{0, 0, 30, 70, 100}[d.rng.IntN(5)]
 	d.kept = d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: d.rng})
 }
 
-// MaybeError implements errorfs.Injector: operations on a disk without power
-// change only what is thrown away.
+// restore makes the disk what the power loss left, once no process uses it.
+func (d *disk) restore() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mem = d.kept
+	if d.bad != nil || d.log == nil {
+		return d.bad
+	}
+	return d.log.write(d.logs)
+}
+
+// MaybeError implements errorfs.Injector.
 func (d *disk) MaybeError(op errorfs.Op) error {
 	if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpFileClose {
-		_ = d.step() // the disk that the dying process sees goes on
+		d.step()
 	}
 	return nil
 }
@@ -229,12 +235,8 @@ func (n *node) start() (err error) {
 		Machine: &spy{Mail: p.mail, n: n}, Gate: p.bodies, Stream: p.port.layer(mailGroup),
 		Router: group.NewRouter(p.port), Keys: grouptest.Keys(n.i), Log: w.log(n.i), Fatal: fatal,
 		Alarm: func(a group.Alarm) { w.alarm(n.i, a) }, Wall: n.now, Tuning: tuning(), NoSync: true,
-		LogFault: func(op logstore.Op) error {
-			if err := d.step(); op != logstore.OpSetStable {
-				return err
-			}
-			// raft panics when it can't write its vote. A dying process may as
-			// well: nobody will hear of it, and no other write stands on it.
+		LogFault: func(logstore.Op) error {
+			d.step()
 			return nil
 		},
 	}); err != nil {
@@ -296,8 +298,15 @@ func (n *node) kill() {
 	n.disk.mu.Lock()
 	n.disk.lose()
 	n.disk.mu.Unlock()
-	p.end(p.group.Abandon)
-	n.disk.mem = n.disk.kept
+	n.over(p, p.group.Abandon)
+}
+
+// over ends a process whose power has gone and leaves what the disk kept.
+func (n *node) over(p *proc, end func() error) {
+	p.end(end)
+	if err := n.disk.restore(); err != nil {
+		n.w.violation("node %d: the disk: %v", n.i, err)
+	}
 }
 
 // stop ends the process in order; then the power goes.
@@ -307,16 +316,16 @@ func (n *node) stop() {
 		return
 	}
 	if p.dead.Load() { // it crashed by itself already
-		p.end(p.group.Abandon)
-		n.disk.mem = n.disk.kept
+		n.over(p, p.group.Abandon)
 		return
 	}
-	p.end(p.group.Close)
-	d := n.disk
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.lose()
-	d.mem = d.kept
+	n.over(p, func() error {
+		err := p.group.Close()
+		n.disk.mu.Lock()
+		defer n.disk.mu.Unlock()
+		n.disk.lose()
+		return err
+	})
 }
 
 // end tears a process down. Errors after a loss of power mean nothing.
@@ -393,56 +402,6 @@ func (s *still) Leader() (cluster.NodeID, bool) { return s.p.n.id, true }
 
 func (s *still) IsLeader() bool { return true }
 
-// image is what the disks hold when a schedule begins: a small cluster with an
-// account, that was shut down. The last node has the directory and no group.
-type image struct {
-	mem     []*vfs.MemFS
-	logs    [][]page
-	sizes   []int64
-	account mailstore.AccountID
-	boxes   []mailstore.MailboxID
-	base    uint64 // the group's last index
-}
-
-// page is a part of raft.db that is not empty.
-type page struct {
-	at   int64
-	data []byte
-}
-
-const pageSize = 4096
-
-func readPages(path string) (pages []page, size int64, err error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	for at := 0; at < len(b); at += pageSize {
-		p := b[at:min(at+pageSize, len(b))]
-		if slices.ContainsFunc(p, func(c byte) bool { return c != 0 }) {
-			pages = append(pages, page{int64(at), slices.Clone(p)})
-		}
-	}
-	return pages, int64(len(b)), nil
-}
-
-func writePages(dir string, pages []page, size int64) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.Create(filepath.Join(dir, logstore.FileName))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	for _, p := range pages {
-		if _, err := f.WriteAt(p.data, p.at); err != nil {
-			return err
-		}
-	}
-	return f.Truncate(size)
-}
-
 func nodeID(i int) (id cluster.NodeID) {
 	id[0] = byte(i + 1)
 	return id
@@ -455,5 +414,3 @@ func (w *world) log(i int) *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", i)
 }
-
-var _ commit.Ring = (*keyring.Ring)(nil)

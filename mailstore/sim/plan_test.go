@@ -349,8 +349,8 @@ func (w *world) join(n *node) {
 
 // leaveFor removes a node from the group; it is gone once that was answered.
 func (w *world) leaveFor(n *node, patience time.Duration) {
-	members := 0
-	ok := w.until(patience, func() bool {
+	out := false
+	n.leaving = !w.until(patience, func() bool {
 		l := w.leader(time.Second)
 		if l == nil {
 			return false
@@ -358,22 +358,27 @@ func (w *world) leaveFor(n *node, patience time.Duration) {
 		defer l.leave()
 		ctx, cancel := context.WithTimeout(l.ctx, 2*time.Second)
 		defer cancel()
-		if members = len(l.group.Configuration()); members < 3 {
+		members := l.group.Configuration()
+		if out = !slices.ContainsFunc(members, func(m group.Member) bool { return m.Node == n.id }); out {
 			return true
 		}
+		if len(members) < 3 {
+			return true // it stays: the cluster would be too small
+		}
 		if l.n == n {
-			_ = l.group.TransferLeadership(ctx, cluster.NodeID{}) // tried again
+			if err := l.group.TransferLeadership(ctx, cluster.NodeID{}); err != nil {
+				w.note("not handed over: %v", err)
+			}
 			return false
 		}
-		return l.group.Remove(ctx, n.id, false) == nil
+		out = l.group.Remove(ctx, n.id, false) == nil
+		return out
 	})
-	if ok && members >= 3 {
+	if out {
 		n.gone = true
 		w.lose(n)
-		return
 	}
-	// It may be out or in: ended at the end.
-	n.leaving = true
+	// If it is leaving still, it may be out or in: that is ended at the end.
 }
 
 func (w *world) alive() (ns []*node) {

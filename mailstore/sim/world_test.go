@@ -71,7 +71,7 @@ func (w *world) addNode(i int) (*node, error) {
 		from := min(i, len(w.img.mem)-1)
 		n.disk.mem = w.img.mem[from].CrashClone(vfs.CrashCloneCfg{})
 		if w.img.logs[from] != nil {
-			if err := writePages(n.disk.logs, w.img.logs[from], w.img.sizes[from]); err != nil {
+			if err := w.img.logs[from].write(n.disk.logs); err != nil {
 				return nil, err
 			}
 			n.disk.born = true
@@ -298,14 +298,9 @@ func makeImage(ring *keyring.Ring, dir string) (img *image, err error) {
 		n.stop()
 		img.mem = append(img.mem, n.disk.mem)
 		if i == members {
-			img.logs, img.sizes = append(img.logs, nil), append(img.sizes, 0)
-			continue
+			n.disk.log = nil // it comes in as a new member
 		}
-		pages, size, err := readPages(filepath.Join(n.disk.logs, "raft.db"))
-		if err != nil {
-			return nil, err
-		}
-		img.logs, img.sizes = append(img.logs, pages), append(img.sizes, size)
+		img.logs = append(img.logs, n.disk.log)
 	}
 	if w.failed() {
 		return nil, errors.New(w.violations[0])
