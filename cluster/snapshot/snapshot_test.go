@@ -156,6 +156,32 @@ func TestPin(t *testing.T) {
 	}
 }
 
+// TestPinOfReplacedState: once the state was replaced, the log under a pinned
+// marker is gone with it. Raft started from that marker would look for entries
+// that nobody has.
+func TestPinOfReplacedState(t *testing.T) {
+	s := openStore(t, vfs.NewMem(), 100)
+	if err := s.Put(testMarker(10)); err != nil {
+		t.Fatal(err)
+	}
+	_, release := s.Pin()
+	if err := s.StageInstall(testMarker(60)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CommitInstall(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.List()
+	if err != nil || list[0].Index != 60 {
+		t.Fatalf("offered %d, %v", list[0].Index, err)
+	}
+	// The fetch that held the pin ends later.
+	release()
+	if list, err = s.List(); err != nil || list[0].Index != 60 {
+		t.Fatalf("offered %d, %v", list[0].Index, err)
+	}
+}
+
 // TestCrash crashes at every operation of a marker and of an install, with
 // nothing, everything and a random part of what was not synced on the disk
 // afterwards: what was returned is there, and what is there is whole.

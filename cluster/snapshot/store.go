@@ -299,7 +299,9 @@ func (s *Store) Staged() (Marker, bool) {
 	return *s.staged, true
 }
 
-// CommitInstall turns the staged install into the newest marker.
+// CommitInstall turns the staged install into the newest marker. Pins end: who
+// still fetches the state that was here can't go on from this node's log, which
+// is empty, and raft must begin at the new marker.
 func (s *Store) CommitInstall() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -315,6 +317,7 @@ func (s *Store) CommitInstall() error {
 		return err
 	}
 	s.staged = nil
+	clear(s.pins)
 	return s.addLocked(m)
 }
 
