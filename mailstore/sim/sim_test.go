@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -74,21 +75,37 @@ func newLab(t *testing.T) *lab {
 }
 
 // warm makes what is made once and shared outside of every bubble: a channel
-// belongs to the bubble that made it.
+// belongs to the bubble that made it. An encoder is made when as many callers as
+// there are cores seal at once, so many do, for both sizes.
 func warm(t *testing.T) {
 	t.Helper()
-	var key [32]byte
-	raw := text(1)
-	b, err := seal.Seal(nil, &key, raw, 10)
-	if err == nil {
-		var r *seal.Reader
-		if r, err = seal.NewReader(&key, bytes.NewReader(b), int64(len(b))); err == nil {
-			_, err = io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
-		}
+	large := make([]byte, 4<<20)
+	for i := range large {
+		large[i] = "mail of all kinds "[i%18] + byte(i>>12)
 	}
-	if err != nil {
-		t.Fatal(err)
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			for j := range 60 {
+				raw := text(int64(i*60 + j))
+				if j == 0 {
+					raw = large
+				}
+				var key [32]byte
+				b, err := seal.Seal(nil, &key, raw, 10)
+				if err == nil {
+					var r *seal.Reader
+					if r, err = seal.NewReader(&key, bytes.NewReader(b), int64(len(b))); err == nil {
+						_, err = io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
+					}
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
+	wg.Wait()
 }
 
 // run runs one schedule and returns what it violated, with the trail.
