@@ -38,6 +38,13 @@ func cmdStore(c *call) error {
 	if len(uids) == 0 {
 		return nil
 	}
+	if st.Silent && s.condst {
+		// So that it is seen below whether anything came between.
+		if err := s.announce(announce{uid: c.uid(), force: true}); err != nil {
+			return err
+		}
+	}
+	before := s.box.account
 	res, err := s.srv.cfg.Commit.Store(c.ctx, s.account, s.box.id, uids, change)
 	if err != nil {
 		// Some pieces may have been stored: what they changed is told.
@@ -47,7 +54,12 @@ func cmdStore(c *call) error {
 	told := announce{uid: c.uid(), force: true}
 	var done []mailstore.UID
 	if st.Silent {
-		told.silent = res.Changed
+		told.silent, told.silentTo = res.Changed, res.ModSeq
+		if s.condst && res.ModSeq != before+1 {
+			// Another's change may be in what these messages have now. A
+			// client that goes by MODSEQ would not ask for it again.
+			told.silent = nil
+		}
 	} else {
 		told.told = func(u mailstore.UID) {
 			if inRanges(uids, u) {

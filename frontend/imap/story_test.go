@@ -269,6 +269,8 @@ var volatile = []struct {
 	{regexp.MustCompile(`(SAVEDATE|INTERNALDATE) "[ 0-9]\d-\w{3}-202[6-9] [^"]*"`), `$1 "…"`},
 }
 
+var toldValidity = regexp.MustCompile(`\[UIDVALIDITY (\d+)\]`)
+
 func normalize(s string) string {
 	for _, v := range volatile {
 		s = v.re.ReplaceAllString(s, v.out)
@@ -282,7 +284,8 @@ func normalize(s string) string {
 //	message NAME          the lines up to a single "." are a message
 //	store DIRECTIVE       quota BYTES | unavailable | available
 //	server OPTION         before any client: tlsonly | limit OCTETS | connections N | impatient
-//	X> text               client X sends a line; {{NAME}} is a message as a literal
+//	X> text               client X sends a line; {{NAME}} is a message as a literal,
+//	                      {{V}} the last UIDVALIDITY that any client was told
 //	X>> text              the same, and nothing is waited for
 //	X? text               client X receives until a line that has the text
 //	X< line               what it got: written by -update, compared without
@@ -326,6 +329,7 @@ func runStory(t *testing.T, in string) string {
 	var out []string
 	messages := map[string]string{}
 	clients := map[string]*client{}
+	validity := "0"
 	var set []func(*Config)
 	var k *kit
 	var opts storetest.Options
@@ -342,6 +346,9 @@ func runStory(t *testing.T, in string) string {
 		if c == nil {
 			c = k.dial()
 			c.log = func(line string) {
+				if m := toldValidity.FindStringSubmatch(line); m != nil {
+					validity = m[1]
+				}
 				for i, l := range strings.Split(normalize(line), "\r\n") {
 					mark := "< "
 					if i > 0 {
@@ -395,7 +402,7 @@ func runStory(t *testing.T, in string) string {
 			for name, msg := range messages {
 				rest = strings.ReplaceAll(rest, "{{"+name+"}}", fmt.Sprintf("{%d+}\r\n%s", len(msg), msg))
 			}
-			rest = unescape(t, rest)
+			rest = unescape(t, strings.ReplaceAll(rest, "{{V}}", validity))
 			c.send(rest + "\r\n")
 			if word[1:] == ">>" {
 				continue

@@ -26,6 +26,8 @@ type view struct {
 	next mailstore.UID
 	// modseq is the state that list, gone and what was announced stand for.
 	modseq mailstore.ModSeq
+	// account is the account's modification sequence when modseq was read.
+	account mailstore.ModSeq
 	// shown is the greatest MODSEQ in a FETCH response since the last tagged
 	// response, and lowered tells that the client was given a HIGHESTMODSEQ
 	// below it. Both are settle's.
@@ -66,8 +68,10 @@ type announce struct {
 	uid     bool // FETCH responses have the UID
 	force   bool // look for changes even if nothing hinted at them
 	// silent are messages of which new flags are not told, because the client
-	// asked so; ascending.
-	silent []mailstore.UID
+	// asked so; ascending. Later changes than silentTo are another's, and
+	// told.
+	silent   []mailstore.UID
+	silentTo mailstore.ModSeq
 	// told is called for messages of which the flags were told.
 	told func(mailstore.UID)
 }
@@ -109,7 +113,7 @@ func (s *session) announce(o announce) error {
 			s.stale = true
 			return err
 		}
-		s.reset = false
+		s.reset, b.account = false, n.account
 		if len(b.gone) == 0 {
 			b.goneFrom = b.modseq
 		}
@@ -158,7 +162,7 @@ func (s *session) announce(o announce) error {
 		for len(silent) > 0 && silent[0] < m.UID {
 			silent = silent[1:]
 		}
-		hush := len(silent) > 0 && silent[0] == m.UID
+		hush := len(silent) > 0 && silent[0] == m.UID && m.ModSeq <= o.silentTo
 		seq := cur.seq(m.UID)
 		if seq == 0 || b.isGone(m.UID) || hush && !s.condst {
 			continue
@@ -174,6 +178,8 @@ func (s *session) announce(o announce) error {
 // news is what there is to announce.
 type news struct {
 	lookup.Changes
+	// account is the modification sequence of the account.
+	account mailstore.ModSeq
 	// uids are all messages, when the state was exchanged.
 	uids []mailstore.UID
 	// keywords are those of the account, when one of them is new.
@@ -188,7 +194,7 @@ func (s *session) readNews() (n news, err error) {
 	defer v.Close()
 	// A closed account is served no further, though its rows and this
 	// session's keys are still there (H2).
-	if _, err := v.HighestModSeq(); err != nil {
+	if n.account, err = v.HighestModSeq(); err != nil {
 		return n, err
 	}
 	if n.Changes, err = v.Changes(b.id, b.modseq); err != nil {
