@@ -562,3 +562,30 @@ func TestLongVanished(t *testing.T) {
 	check("SELECT", "* VANISHED (EARLIER) ", c.ok("SELECT INBOX (QRESYNC ("+validity+" 1))"))
 	check("UID FETCH", "* VANISHED (EARLIER) ", c.ok("UID FETCH 1:* UID (CHANGEDSINCE 1 VANISHED)"))
 }
+
+// BenchmarkResync10k comes back to a mailbox of 10,000 messages of which ten
+// changed and ten vanished, and to all of it.
+func BenchmarkResync10k(b *testing.B) {
+	_, c := filled(b, 10000)
+	c.ok("ENABLE QRESYNC")
+	validity, modseq := "", ""
+	for _, l := range c.ok("SELECT INBOX") {
+		if strings.Contains(l, "[UIDVALIDITY ") {
+			validity = field(l, "UIDVALIDITY ", "]")
+		}
+		if strings.Contains(l, "[HIGHESTMODSEQ ") {
+			modseq = field(l, "HIGHESTMODSEQ ", "]")
+		}
+	}
+	c.ok(`UID STORE 5000:5009 +FLAGS.SILENT \Flagged`)
+	c.ok(`UID STORE 7000:7009 +FLAGS.SILENT \Deleted`)
+	c.ok("EXPUNGE")
+	for name, since := range map[string]string{"few": modseq, "all": "1"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				c.send("s SELECT INBOX (QRESYNC (" + validity + " " + since + "))\r\n")
+				c.drain("s")
+			}
+		})
+	}
+}
