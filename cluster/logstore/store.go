@@ -161,7 +161,7 @@ func (s *Store) openDB() (db *raftboltdb.BoltStore, err error) {
 			err = fmt.Errorf("%w: %v", ErrDamaged, r)
 		}
 	}()
-	db, err = raftboltdb.New(raftboltdb.Options{Path: s.path, BoltOptions: s.boltOptions(), NoSync: s.o.NoSync})
+	db, err = raftboltdb.New(raftboltdb.Options{Path: s.path, BoltOptions: s.boltOptions(), NoSync: s.o.NoSync || noSyncLog})
 	if err != nil {
 		if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch) {
 			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)

@@ -291,11 +291,13 @@ func (g *group) commit(batch []*request) error {
 		return g.writeError(seg, err)
 	}
 	g.buf = buf
-	if err := f.SyncData(); err != nil {
-		return g.s.fail(fmt.Errorf("syncing a segment: %w", err))
+	if !noSyncSegment {
+		if err := f.SyncData(); err != nil {
+			return g.s.fail(fmt.Errorf("syncing a segment: %w", err))
+		}
 	}
 	g.s.stats.syncs.Add(1)
-	if fresh {
+	if fresh && !noSyncDir {
 		if err := g.s.syncDir(g.dir); err != nil {
 			return err
 		}

@@ -163,6 +163,17 @@ func (d *Door) recipient(ctx context.Context, s *sealed, r *Recipient) (*command
 
 // deliverPart stores one part and leaves its outcome in it.
 func (d *Door) deliverPart(ctx context.Context, p *part, s *sealed) {
+	if answerEarly {
+		p.result = &commandpb.Result{}
+		for range p.to {
+			p.result.Stored = append(p.result.Stored, &commandpb.Stored{})
+		}
+		d.background.Go(func() {
+			_, err := d.proposeWithBodies(context.WithoutCancel(ctx), p.group, p.op, p.command, []*sealed{s})
+			d.cfg.Logger.Debug("sabotage: committed after the answer", "err", err)
+		})
+		return
+	}
 	p.result, p.err = d.proposeWithBodies(ctx, p.group, p.op, p.command, []*sealed{s})
 }
 

@@ -247,6 +247,11 @@ func (m *Mail) remove(t *tx, a *hotAccount, b *hotMailbox, rs []row, seq mailsto
 			}
 		}
 	}
+	if reuseUID {
+		for i := len(rs) - 1; i >= 0 && rs[i].UID == b.UIDNext-1; i-- {
+			b.UIDNext--
+		}
+	}
 	b.HighestModSeq = seq
 	m.touch(a)
 	m.touchBox(b)
@@ -256,6 +261,11 @@ func (m *Mail) remove(t *tx, a *hotAccount, b *hotMailbox, rs []row, seq mailsto
 
 // vanish logs which UIDs went at seq, and merges what is old (H23).
 func (m *Mail) vanish(t *tx, b *hotMailbox, rs []row, seq mailstore.ModSeq) error {
+	if dropVanished {
+		if rs = slices.DeleteFunc(slices.Clone(rs), func(r row) bool { return r.UID%4 == 0 }); len(rs) == 0 {
+			return nil
+		}
+	}
 	v := vanishedRow{time: m.now(), ranges: rangesOf(rs)}
 	t.kb, t.vb = m.mailboxModSeq(t.kb[:0], tabVanished, b.Account, b.ID, seq), v.encode(t.vb[:0])
 	if _, err := t.put(t.kb, absent, t.vb); err != nil {

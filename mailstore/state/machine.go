@@ -171,8 +171,10 @@ func (m *machine) Sync() (index, term uint64, err error) {
 	m.mu.Lock()
 	at := m.at
 	m.mu.Unlock()
-	if err := m.db.p.LogData(nil, pebble.Sync); err != nil {
-		return 0, 0, fmt.Errorf("state: sync: %w", err)
+	if !noSyncState {
+		if err := m.db.p.LogData(nil, pebble.Sync); err != nil {
+			return 0, 0, fmt.Errorf("state: sync: %w", err)
+		}
 	}
 	m.mu.Lock()
 	m.durable = max(m.durable, at.index)
@@ -287,6 +289,11 @@ func (m *machine) run(t *tx, at *appliedRow, entries []cluster.Entry) ([]cluster
 			}
 			results[i].Value = v
 		case cluster.KindEpoch, cluster.KindConfig:
+			if x, ok := m.exec.(interface{ forgetFlags(*tx) error }); ok && loseFlag && e.Kind == cluster.KindEpoch {
+				if err := x.forgetFlags(t); err != nil {
+					return nil, err
+				}
+			}
 		case cluster.KindCheck:
 			if err := m.flush(t); err != nil {
 				return nil, err
