@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -46,6 +47,12 @@ func readLog(dir string) (l *logFile, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if info.Size() < 4*pageSize { // it is being made
+		data, err := io.ReadAll(f)
+		return &logFile{data}, err
+	}
 	meta := make([]byte, 2*pageSize)
 	if _, err := f.ReadAt(meta, 0); err != nil {
 		return nil, fmt.Errorf("meta pages: %w", err)

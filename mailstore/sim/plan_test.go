@@ -20,29 +20,34 @@ import (
 type kind int
 
 const (
-	crash    kind = iota // the power of one node goes, at once
-	crashAt              // or before its k-th operation on the disk from now
-	blackout             // the power of all nodes
-	stop                 // a node is shut down in order
-	isolate              // a node is cut from all others
-	oneWay               // nothing comes from a node to the next one
-	storm                // messages are late, overtake each other and get lost
-	transfer             // the leadership is handed over
-	lag                  // a node misses so much that it needs a whole state
-	trim                 // markers are made, the log is cut and rewritten
-	reclaim              // segments are rewritten
-	skew                 // a clock is wrong
-	join                 // a fourth node comes in
-	leave                // a node leaves for good
+	crash      kind = iota // the power of one node goes, at once
+	crashAt                // or before its k-th operation on the disk from now
+	blackout               // the power of all nodes
+	stop                   // a node is shut down in order
+	isolate                // a node is cut from all others
+	oneWay                 // nothing comes from a node to the next one
+	storm                  // messages are late, overtake each other and get lost
+	transfer               // the leadership is handed over
+	lag                    // a node misses so much that it needs a whole state
+	trim                   // markers are made, the log is cut and rewritten
+	reclaim                // segments are rewritten
+	skew                   // a clock is wrong
+	join                   // a fourth node comes in
+	leave                  // a node leaves for good
+	crashTwice             // the power goes, and again before the k-th operation of the restart
+	lagCrash               // the power goes while a whole state comes
+	trimCrash              // or while the log is cut and rewritten
+	joinCrash              // or on a node that joins
 	kinds
 )
 
 var kindNames = [kinds]string{
 	"crash", "crashAt", "blackout", "stop", "isolate", "oneWay", "storm", "transfer", "lag", "trim", "reclaim", "skew", "join", "leave",
+	"crashTwice", "lagCrash", "trimCrash", "joinCrash",
 }
 
 // weights say how often each comes up.
-var weights = [kinds]int{12, 22, 5, 4, 8, 8, 8, 8, 4, 6, 6, 4, 3, 3}
+var weights = [kinds]int{12, 22, 5, 4, 8, 8, 8, 8, 4, 6, 6, 4, 3, 3, 5, 4, 4, 3}
 
 // event is one line of a schedule.
 type event struct {
@@ -168,7 +173,7 @@ func (w *world) lose(n *node) {
 		return
 	}
 	n.kill()
-	if w.plan.logs {
+	if w.plan.logs && (n.asked.Load() || !n.joining.Load()) {
 		w.compareLog(n)
 	}
 }
@@ -255,18 +260,38 @@ func (w *world) happen(e event) {
 		n.skew.Store(int64(time.Duration(e.k-30) * 300 * time.Millisecond))
 		wait()
 	case join:
-		if len(w.nodes) == 3 {
-			n, err := w.addNode(3)
-			if err == nil {
-				err = n.start()
-			}
-			if err != nil {
-				w.violation("join: %v", err)
-				return
-			}
-			n.proc.fresh.Store(true)
-			w.bg.Go(func() { w.join(n) })
+		w.takeIn(0)
+	case joinCrash:
+		if n := w.takeIn(e.k); n != nil {
+			wait()
+			w.lose(n)
+			w.restart(n)
 		}
+	case crashTwice:
+		w.lose(n)
+		n.arm = e.k
+		w.restart(n)
+		wait()
+		w.lose(n)
+		w.restart(n)
+	case lagCrash:
+		w.lose(n)
+		w.burst()
+		w.trimAll()
+		n.arm = e.k
+		w.restart(n)
+		wait()
+		w.lose(n)
+		w.restart(n)
+	case trimCrash:
+		n.disk.mu.Lock()
+		if !n.disk.off {
+			n.disk.at = n.disk.n + e.k
+		}
+		n.disk.mu.Unlock()
+		w.trimAll()
+		w.lose(n)
+		w.restart(n)
 	case leave:
 		if e.k%2 == 0 {
 			w.leaveFor(n, 5*time.Second)
@@ -320,6 +345,26 @@ func (w *world) trimAll() {
 	}
 }
 
+// takeIn starts a fourth node, once, whose power goes before its k-th operation
+// unless k is 0, and has it join.
+func (w *world) takeIn(k int) *node {
+	if len(w.nodes) != 3 {
+		return nil
+	}
+	n, err := w.addNode(3)
+	if err == nil {
+		n.joining.Store(true)
+		n.arm = k
+		err = n.start()
+	}
+	if err != nil {
+		w.violation("join: %v", err)
+		return nil
+	}
+	w.bg.Go(func() { w.join(n) })
+	return n
+}
+
 // join takes a node in, however long that takes.
 func (w *world) join(n *node) {
 	ok := w.until(2*time.Minute, func() bool {
@@ -330,6 +375,13 @@ func (w *world) join(n *node) {
 		defer l.leave()
 		ctx, cancel := context.WithTimeout(l.ctx, 2*time.Second)
 		defer cancel()
+		// It asks by itself, once its own group runs.
+		p := w.proc(n.i)
+		if p == nil || !p.enter() {
+			return false
+		}
+		n.asked.Store(true)
+		p.leave()
 		err := l.group.AddNonvoter(ctx, n.id, n.disk.inc)
 		if err == nil {
 			err = l.group.Promote(ctx, n.id, false)
@@ -342,6 +394,7 @@ func (w *world) join(n *node) {
 	if !ok {
 		w.violation("node %d does not become a voter", n.i)
 	}
+	n.joining.Store(false)
 	if p := w.proc(n.i); p != nil {
 		p.fresh.Store(false)
 	}

@@ -132,7 +132,7 @@ func (l *lab) run(t *testing.T, p *plan) (w *world, err error) {
 // TestSchedules runs seeded schedules of faults.
 func TestSchedules(t *testing.T) {
 	l := newLab(t)
-	n, seed := 60, uint64(1)
+	n, seed := 40, uint64(1)
 	if *flagSchedules > 0 {
 		n, seed = *flagSchedules, uint64(time.Now().UnixNano())
 	}
@@ -156,7 +156,7 @@ func TestSchedules(t *testing.T) {
 					}
 					w, err := l.run(t, p)
 					if err != nil {
-						t.Errorf("%v\n%s\n%v", err, p, strings.Join(w.trail, "\n"))
+						t.Errorf("%v\n%s\n%v", err, p, w.trailText())
 						l.shrink(t, p)
 						return
 					}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -306,4 +307,10 @@ func makeImage(ring *keyring.Ring, dir string) (img *image, err error) {
 		return nil, errors.New(w.violations[0])
 	}
 	return img, nil
+}
+
+func (w *world) trailText() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.trail, "\n")
 }
