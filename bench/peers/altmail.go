@@ -227,6 +227,11 @@ func (a *altmail) configure(dir string) error {
 	if err != nil {
 		return err
 	}
+	// All at once, or two nodes might be given the same one.
+	ports, err := freePorts(8 * a.nodes)
+	if err != nil {
+		return err
+	}
 	for i := range a.nodes {
 		name := fmt.Sprintf("node%d", i+1)
 		sub := filepath.Join(dir, name)
@@ -237,10 +242,7 @@ func (a *altmail) configure(dir string) error {
 		if err := os.MkdirAll(sub, 0o700); err != nil {
 			return err
 		}
-		p, err := freePorts(8)
-		if err != nil {
-			return err
-		}
+		p := ports[8*i:]
 		conf := fmt.Sprintf(`name = %[1]q
 data_dir = %[2]q
 hostname = "%[1]s.altmail.example"

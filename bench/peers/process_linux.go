@@ -1,6 +1,9 @@
 package peers
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 // childAttr keeps the terminal's Ctrl-C from the servers, which are stopped in
 // order, and ends them when this process is killed. (Not those that change
@@ -9,3 +12,6 @@ import "syscall"
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
+
+// datasync makes a file's content durable, and its size only when it changed.
+func datasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }

@@ -2,6 +2,11 @@
 
 package peers
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func datasync(f *os.File) error { return f.Sync() }

@@ -16,7 +16,7 @@ func (r *Report) Markdown(w io.Writer, plots []string) error {
 	var s strings.Builder
 	put := func(format string, a ...any) { fmt.Fprintf(&s, format, a...) }
 	table := func(t Table) {
-		// Writing to a Builder can't fail.
+		// A Builder can always be written to.
 		_ = t.Markdown(&s)
 		s.WriteString("\n")
 	}
@@ -43,8 +43,12 @@ func (r *Report) Markdown(w io.Writer, plots []string) error {
 		put("%s was not measured: %s.\n\n", p.Name, p.Skipped)
 	}
 	if len(r.Targets) > 0 {
+		t, missing := r.Judged()
 		put("## Targets\n\n")
-		table(r.Judged())
+		table(t)
+		if missing > 0 {
+			put("%d more were not measured.\n\n", missing)
+		}
 	}
 	put("## Summary\n\n")
 	table(r.Summary())
@@ -82,8 +86,14 @@ func (r *Report) Text(w io.Writer) error {
 		if _, err := fmt.Fprintln(w); err != nil {
 			return err
 		}
-		if err := r.Judged().Text(w); err != nil {
+		t, missing := r.Judged()
+		if err := t.Text(w); err != nil {
 			return err
+		}
+		if missing > 0 {
+			if _, err := fmt.Fprintf(w, "%d more targets were not measured\n", missing); err != nil {
+				return err
+			}
 		}
 	}
 	f := r.Failures()

@@ -64,6 +64,7 @@ func sample() *Report {
 	add(1, "altmail-3", "idle.exists", map[string]float64{"p50_ms": 10.4, "p99_ms": 12})
 	r.Runs = append(r.Runs,
 		Run{Round: 1, Peer: "cyrus", Work: "deliver.text.c16", Error: "master has ended:\nno port"},
+		Run{Round: 1, Peer: "cyrus", Work: "store.c1", Error: "master has ended:\nno port"},
 		Run{Round: 2, Peer: "cyrus", Work: "idle.exists", Values: map[string]float64{"p50_ms": 0.4}, Errors: map[string]int64{"450 busy": 3}})
 	return r
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ var (
 	ClientShare = Metric{"client_share", "client's part of the CPU", false, 2}
 	PSS         = Metric{"pss_kb", "KB a connection (PSS)", false, 1}
 	DiskPerRaw  = Metric{"disk_per_raw", "bytes allocated per raw byte and node", false, 3}
+	DiskGrowth  = Metric{"disk_growth", "without what an empty server takes", false, 3}
 	Settled     = Metric{"settled_rate", "op/s until settled", true, 0}
 )
 
@@ -68,6 +70,20 @@ type Work struct {
 	Name    string // key in Run.Work
 	Title   string
 	Metrics []Metric // the first one is the one that plots show
+}
+
+// Line tells a run's figures in one line.
+func (w Work) Line(r Run) string {
+	var out []string
+	for _, m := range w.Metrics {
+		if v, ok := r.Values[m.Name]; ok {
+			out = append(out, number(v, m.Digits)+" "+m.Title)
+		}
+	}
+	for _, k := range sortedKeys(r.Errors) {
+		out = append(out, fmt.Sprintf("%d × %s", r.Errors[k], k))
+	}
+	return strings.Join(out, ", ")
 }
 
 // Peer is a server that was measured.

@@ -185,14 +185,16 @@ func (w Work) shown() []Metric {
 	return out
 }
 
-// Judged is the table of targets.
-func (r *Report) Judged() Table {
-	t := Table{Head: []string{"target", "of", "wanted", "measured", "against", "ratio of medians", "median of ratios", "verdict"}}
+// Judged is the table of the targets whose figures were measured, and tells how
+// many were not.
+func (r *Report) Judged() (t Table, missing int) {
+	t.Head = []string{"target", "of", "wanted", "measured", "against", "ratio of medians", "median of ratios", "verdict"}
 	for _, v := range r.Verdicts() {
-		row := []string{v.Text, v.Peer, v.limit(), "–", "–", "–", "–", v.State}
-		if v.Value.N > 0 {
-			row[3] = v.Value.text(v.Metric) + " " + v.Metric.Title
+		if v.State == notMeasured {
+			missing++
+			continue
 		}
+		row := []string{v.Text, v.Peer, v.limit(), v.Value.text(v.Metric) + " " + v.Metric.Title, "–", "–", "–", v.State}
 		if v.Ratio.N > 0 {
 			m := v.AgainstMetric
 			if m.Name == "" {
@@ -209,19 +211,33 @@ func (r *Report) Judged() Table {
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	return t
+	return t, missing
 }
 
-// Failures is the table of runs without figures and of operations that failed.
+// maxFailure bounds the text of one failure in the report; the JSON has it all.
+const maxFailure = 400
+
+// Failures is the table of runs without figures, those with the same cause in
+// one row, and of operations that failed.
 func (r *Report) Failures() Table {
 	t := Table{Head: []string{"run", "what"}}
+	at := map[string]int{}
 	for _, run := range r.Runs {
-		name := fmt.Sprintf("%s, %s, round %d", run.Peer, run.Work, run.Round)
+		where := fmt.Sprintf("%s, round %d: ", run.Peer, run.Round)
 		if run.Error != "" {
-			t.Rows = append(t.Rows, []string{name, strings.Join(strings.Fields(run.Error), " ")})
+			what := strings.Join(strings.Fields(run.Error), " ")
+			if i, ok := at[where+what]; ok {
+				t.Rows[i][0] += ", " + run.Work
+				continue
+			}
+			at[where+what] = len(t.Rows)
+			if len(what) > maxFailure {
+				what = strings.ToValidUTF8(what[:maxFailure], "") + "…"
+			}
+			t.Rows = append(t.Rows, []string{where + run.Work, what})
 		}
 		for _, k := range sortedKeys(run.Errors) {
-			t.Rows = append(t.Rows, []string{name, fmt.Sprintf("%d × %s", run.Errors[k], k)})
+			t.Rows = append(t.Rows, []string{where + run.Work, fmt.Sprintf("%d × %s", run.Errors[k], k)})
 		}
 	}
 	return t

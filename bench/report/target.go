@@ -35,6 +35,8 @@ type Verdict struct {
 	State string
 }
 
+const notMeasured = "not measured"
+
 // Verdicts judges every target by the ratio of medians.
 func (r *Report) Verdicts() []Verdict {
 	var out []Verdict
@@ -45,7 +47,7 @@ func (r *Report) Verdicts() []Verdict {
 }
 
 func (r *Report) judge(t Target) Verdict {
-	v := Verdict{Target: t, State: "not measured", Value: r.Stat(t.Peer, t.Work, t.Metric.Name)}
+	v := Verdict{Target: t, State: notMeasured, Value: r.Stat(t.Peer, t.Work, t.Metric.Name)}
 	if v.Value.N == 0 {
 		return v
 	}

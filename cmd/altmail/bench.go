@@ -25,6 +25,7 @@ type benchCmd struct {
 	Login    benchLoginCmd    `cmd:"" help:"Log in and out by IMAP over new connections."`
 	Failover benchFailoverCmd `cmd:"" help:"Kill the node that leads, again and again, and time the first answered write on every survivor."`
 	Faults   benchFaultsCmd   `cmd:"" help:"Run a cluster of this binary, hurt it in every way, and compare what clients were answered with what it shows."`
+	Compare  benchCompareCmd  `cmd:"" help:"Start other mail servers and this one in turn, do the same work with each, and report figures, ratios and plots."`
 }
 
 // benchTarget says what is measured: servers that run, or a demo.
