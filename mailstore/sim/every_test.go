@@ -18,18 +18,19 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		upTo   int
 		stride int
 		steps  int
+		lasts  time.Duration
 	}{
-		{crashAt, 120, 7, 8},
-		{crashTwice, 40, 5, 4},
-		{trimCrash, 30, 4, 6},
-		{lagCrash, 60, 8, 3},
-		{joinCrash, 60, 8, 4},
+		{crashAt, 140, 9, 40, 3 * time.Second},
+		{crashTwice, 40, 5, 4, 900 * time.Millisecond},
+		{trimCrash, 16, 2, 4, 900 * time.Millisecond},
+		{lagCrash, 60, 8, 3, 900 * time.Millisecond},
+		{joinCrash, 60, 8, 4, 900 * time.Millisecond},
 	} {
 		stride, nodes := c.stride, 1
 		if *flagSchedules > 0 {
 			stride, nodes = 1, 3
 		}
-		var next atomic.Int64
+		var next, hit, all atomic.Int64
 		t.Run(kindNames[c.what], func(t *testing.T) {
 			for worker := range 2 {
 				t.Run(fmt.Sprint(worker), func(t *testing.T) {
@@ -46,9 +47,13 @@ func TestCrashAtEveryOperation(t *testing.T) {
 						p := &plan{
 							seed: uint64(k*10 + n), clients: 2, steps: c.steps, slow: time.Millisecond,
 							delay: 300 * time.Microsecond, jitter: 2 * time.Millisecond, logs: true,
-							events: []event{{after: 100 * time.Millisecond, what: c.what, node: n, k: k, lasts: 900 * time.Millisecond}},
+							events: []event{{after: 100 * time.Millisecond, what: c.what, node: n, k: k, lasts: c.lasts}},
 						}
 						w, err := l.run(t, p)
+						all.Add(1)
+						for _, n := range w.nodes {
+							hit.Add(int64(n.disk.hit))
+						}
 						if err != nil {
 							t.Errorf("%v\n%s\n%v", err, p, w.trailText())
 						}
@@ -56,5 +61,9 @@ func TestCrashAtEveryOperation(t *testing.T) {
 				})
 			}
 		})
+		t.Logf("%s: %d of %d crashes at an operation", kindNames[c.what], hit.Load(), all.Load())
+		if hit.Load()*2 < all.Load() {
+			t.Errorf("%s: most operations were never reached", kindNames[c.what])
+		}
 	}
 }

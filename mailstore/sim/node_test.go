@@ -46,6 +46,7 @@ type disk struct {
 	rng  *rand.Rand
 	n    int // changing operations since the process began
 	at   int // crash before this one; 0: never
+	hit  int // times that one was reached
 	off  bool
 	kept *vfs.MemFS // what the power loss left
 	log  *logFile   // and of the log; nil: there was none
@@ -60,6 +61,7 @@ func (d *disk) step() {
 	defer d.mu.Unlock()
 	if d.n++; d.at != 0 && d.n >= d.at && !d.off {
 		d.at = 0
+		d.hit++
 		d.lose()
 	}
 }

@@ -284,6 +284,7 @@ func (w *world) happen(e event) {
 		w.lose(n)
 		w.restart(n)
 	case trimCrash:
+		w.burst()
 		n.disk.mu.Lock()
 		if !n.disk.off {
 			n.disk.at = n.disk.n + e.k
