@@ -127,9 +127,8 @@ func (w *worker) tryCatchUp(box string, rest bool) (*check.Op, error) {
 		v.Kept = append(v.Kept, now.rows[uid])
 	}
 	op.View = v
-	done(op, nil, check.Answered)
 	w.kept[box] = now
-	return &op, nil
+	return done(op, nil, check.Answered), nil
 }
 
 func (w *worker) changes(exists uint32, modifier string) ([]client.Fetched, error) {

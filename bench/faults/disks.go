@@ -21,6 +21,7 @@ var diskKinds = []kind{
 	{name: "slowfsync", disk: true, play: playSlowFsync},
 	{name: "failfsync", disk: true, play: playFailFsync},
 	{name: "failread", disk: true, play: playFailRead},
+	{name: "lostdisk", disk: true, play: playLostDisk},
 }
 
 // giveDisk puts a disk that can be hurt under a node's data directory.
@@ -190,4 +191,53 @@ func playFailRead(ctx context.Context, f *field, rng *rand.Rand) error {
 	nap(ctx, between(rng, time.Second, 8*time.Second))
 	n.disk.Clear()
 	return f.repaired(n)
+}
+
+// playLostDisk makes bodies slow to reach every disk but one, takes the power
+// from everything, and destroys that one disk. A majority of the disks is left:
+// what was answered is on it, body and all, if the answer waited for that.
+func playLostDisk(ctx context.Context, f *field, rng *rand.Rand) error {
+	// The wish of a certain node is granted before anybody is hurt.
+	var like *Node
+	if groups, err := f.c.Groups(ctx, f.c.Nodes[0]); err == nil && len(groups) > 0 {
+		like = groups[uint32(rng.IntN(len(groups)))]
+	}
+	all, release, err := f.take(ctx, rng, len(f.c.Nodes), like)
+	if err != nil {
+		return atEnd(err)
+	}
+	defer release()
+	mctx, cancel := context.WithTimeout(context.Background(), memberTime)
+	defer cancel()
+	lost, rest := all[0], all[1:]
+	over := f.rec.fault(fmt.Sprintf("bodies are slow at %v, then the power goes and the disk of %s is destroyed", nodeNames(rest), lost.Name))
+	defer over()
+	for _, n := range rest {
+		if err := n.disk.Set(disk.Fault{Path: "bodies/", Ops: disk.Fsync, Delay: 3 * time.Second}); err != nil {
+			return err
+		}
+	}
+	nap(ctx, between(rng, time.Second, 3*time.Second))
+	if err := f.dark(all, 0); err != nil {
+		return err
+	}
+	for _, n := range rest {
+		n.disk.Clear()
+	}
+	if err := lost.destroy(); err != nil {
+		return err
+	}
+	errs := make([]error, len(rest))
+	var wg sync.WaitGroup
+	for i, n := range rest {
+		wg.Go(func() { errs[i] = f.revive(n) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := f.evict(mctx, lost); err != nil {
+		return err
+	}
+	return f.enter(mctx, lost)
 }

@@ -54,6 +54,15 @@ func empty(dir string) error {
 	return errors.Join(errs...)
 }
 
+// destroy takes everything off a node's disk, for good.
+func (n *Node) destroy() error {
+	err := empty(n.DataDir)
+	if n.disk != nil {
+		n.disk.Sync() // else a power loss would bring it back
+	}
+	return err
+}
+
 // insist repeats an operator's command until it is done: while nodes are hurt
 // it may be refused.
 func (f *field) insist(ctx context.Context, what string, try func(at *Node) error) error {
@@ -206,15 +215,23 @@ func playWipe(ctx context.Context, f *field, rng *rand.Rand) error {
 	if err := n.Kill(); err != nil {
 		return err
 	}
-	if err := empty(n.DataDir); err != nil {
+	if err := n.destroy(); err != nil {
 		return err
 	}
 	nap(ctx, between(rng, 0, 3*time.Second))
-	gone := false
-	if err := f.insist(mctx, "evict "+n.Name, func(at *Node) error {
-		tctx, cancel := context.WithTimeout(mctx, 20*time.Second)
+	if err := f.evict(mctx, n); err != nil {
+		return err
+	}
+	return f.enter(mctx, n)
+}
+
+// evict takes a dead node out of the cluster.
+func (f *field) evict(ctx context.Context, n *Node) error {
+	asked := false
+	return f.insist(ctx, "evict "+n.Name, func(at *Node) error {
+		tctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
-		if s, err := f.c.Status(tctx, at); err == nil && gone {
+		if s, err := f.c.Status(tctx, at); err == nil && asked {
 			there := false
 			for _, x := range s.Nodes {
 				there = there || x.Name == n.Name
@@ -223,11 +240,8 @@ func playWipe(ctx context.Context, f *field, rng *rand.Rand) error {
 				return nil // an answer was lost
 			}
 		}
+		asked = true
 		_, _, err := f.c.CLI(tctx, at, "cluster", "evict", n.Name)
-		gone = gone || err != nil
 		return err
-	}); err != nil {
-		return err
-	}
-	return f.enter(mctx, n)
+	})
 }

@@ -45,8 +45,8 @@ func (r *recorder) name() string {
 	return fmt.Sprintf("m%07d", r.names)
 }
 
-// add records an operation that has ended.
-func (r *recorder) add(op check.Op) {
+// add records an operation that has ended and returns its number.
+func (r *recorder) add(op check.Op) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ops++
@@ -58,6 +58,7 @@ func (r *recorder) add(op check.Op) {
 			r.slow = append(r.slow, op.End-op.Start)
 		}
 	}
+	return op.ID
 }
 
 // say writes a line to the log of what is done.

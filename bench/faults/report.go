@@ -44,7 +44,7 @@ func (r *trial) explain(b *strings.Builder) {
 		}
 	}
 	for _, n := range r.c.Nodes {
-		fmt.Fprintf(b, "\n--- end of the log of %s (%s)\n%s\n", n.Name, filepath.Join(filepath.Dir(n.Config), "log"), n.Log(30))
+		fmt.Fprintf(b, "\n--- end of the log of %s (%s)\n%s\n", n.Name, filepath.Join(filepath.Dir(n.Config), "log"), clip(n.Log(15)))
 	}
 }
 
@@ -85,4 +85,15 @@ func opLine(op check.Op) string {
 		s += " (" + op.Note + ")"
 	}
 	return s
+}
+
+// clip shortens long lines; the whole log is kept.
+func clip(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		if len(l) > 300 {
+			lines[i] = l[:300] + "..."
+		}
+	}
+	return strings.Join(lines, "\n")
 }

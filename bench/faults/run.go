@@ -22,20 +22,22 @@ import (
 
 // Options says how to run.
 type Options struct {
-	Bin      string        // the altmail to run
-	Dir      string        // where everything is kept; must be empty
-	Seed     uint64        // of all that is left to chance
-	Duration time.Duration // rounds begin until it is over
-	Round    time.Duration // of faults in a round; 0 is 20 s
-	Nodes    int           // 0 is 3
-	Accounts int           // 0 is 3
-	Faults   []string      // kinds; none is all that the machine allows
-	Plain    bool          // loopback without a network of our own
-	NoDisks  bool          // leave out the faults of disks, which cost a file system in user space
-	Nordic   bool          // wires like Stockholm, Oslo, Helsinki
-	Think    time.Duration // mean pause of a client; 0 is 150 ms
-	Progress io.Writer     // a line a round
-	Log      *slog.Logger
+	Bin        string        // the altmail to run
+	Dir        string        // where everything is kept; must be empty
+	Seed       uint64        // of all that is left to chance
+	Duration   time.Duration // rounds begin until it is over
+	Round      time.Duration // of faults in a round; 0 is 20 s
+	Nodes      int           // 0 is 3
+	Accounts   int           // 0 is 3
+	Faults     []string      // kinds; none is all that the machine allows
+	Plain      bool          // loopback without a network of our own
+	NoDisks    bool          // leave out the faults of disks, which cost a file system in user space
+	Nordic     bool          // wires like Stockholm, Oslo, Helsinki
+	Heal       time.Duration // for a cluster to be healthy again; 0 is 2 min
+	LogEntries int           // entries a log keeps; 0 is 256
+	Think      time.Duration // mean pause of a client; 0 is 150 ms
+	Progress   io.Writer     // a line a round
+	Log        *slog.Logger
 }
 
 // Result is what a run showed. Fields are only added.
@@ -57,9 +59,8 @@ type Result struct {
 func (r *Result) Held() bool { return len(r.Violations) == 0 && r.Failure == "" }
 
 const (
-	healTime   = 120 * time.Second // for a cluster to be healthy again
-	settleTime = 30 * time.Second  // for what was handed over, and IDLE, to arrive
-	keepRows   = 60                // messages of a mailbox that live on into the next round
+	settleTime = 30 * time.Second // for what was handed over, and IDLE, to arrive
+	keepRows   = 60               // messages of a mailbox that live on into the next round
 )
 
 // KindNames are the names of all kinds of faults.
@@ -114,6 +115,12 @@ func (r *trial) prepare() error {
 	if o.Accounts == 0 {
 		o.Accounts = 3
 	}
+	if o.Heal == 0 {
+		o.Heal = 2 * time.Minute
+	}
+	if o.LogEntries == 0 {
+		o.LogEntries = 256
+	}
 	if o.Think == 0 {
 		o.Think = 150 * time.Millisecond
 	}
@@ -166,7 +173,7 @@ func (r *trial) all(ctx context.Context) (err error) {
 	r.rec = newRecorder(log)
 	l := Launch{
 		Bin: r.o.Bin, Dir: r.o.Dir, Nodes: r.o.Nodes, Seed: r.o.Seed, Accounts: r.o.Accounts, Plain: r.o.Plain,
-		LogEntries: 256, EraseWithin: 2 * time.Minute, Log: r.o.Log,
+		LogEntries: r.o.LogEntries, EraseWithin: 2 * time.Minute, Log: r.o.Log,
 		Disks: r.disks, DiskRules: []disk.Rules{disk.POSIX, disk.Loose, disk.Ext4}[r.o.Seed%3],
 	}
 	if r.o.Nordic {
@@ -201,6 +208,11 @@ func (r *trial) all(ctx context.Context) (err error) {
 			return nil // asked to end
 		}
 		if err != nil {
+			for _, n := range r.c.Nodes {
+				if ended, how := n.Ended(); ended {
+					err = fmt.Errorf("%w; %s has ended: %w", err, n.Name, errors.Join(how, errEnded))
+				}
+			}
 			r.res.Failure = err.Error()
 		}
 		if err != nil || !ok {
@@ -246,7 +258,7 @@ func (r *trial) round(ctx context.Context, rng *rand.Rand) (bool, error) {
 	}
 	r.rec.say("healing")
 	r.field.calm()
-	hctx, cancel := context.WithTimeout(ctx, healTime)
+	hctx, cancel := context.WithTimeout(ctx, r.o.Heal)
 	defer cancel()
 	for _, n := range r.c.Nodes {
 		if ended, err := n.Ended(); ended {

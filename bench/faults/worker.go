@@ -175,18 +175,19 @@ func (w *worker) place(box string) check.Place {
 }
 
 // op begins an operation; done records it.
-func (w *worker) op(k check.Kind) (op check.Op, done func(check.Op, error, check.Outcome)) {
+func (w *worker) op(k check.Kind) (op check.Op, done func(check.Op, error, check.Outcome) *check.Op) {
 	node := ""
 	if w.node != nil {
 		node = w.node.Name
 	}
 	op = check.Op{Client: w.name, Node: node, Kind: k, Start: w.rec.now()}
-	return op, func(op check.Op, err error, o check.Outcome) {
+	return op, func(op check.Op, err error, o check.Outcome) *check.Op {
 		op.End, op.Outcome = w.rec.now(), o
 		if err != nil {
 			op.Note = err.Error()
 		}
-		w.rec.add(op)
+		op.ID = w.rec.add(op)
+		return &op
 	}
 }
 
@@ -294,9 +295,8 @@ func (w *worker) look(box string, bodies, rest bool) (*check.Op, error) {
 		}
 	}
 	op.View = v
-	done(op, nil, check.Answered)
 	w.rows[box] = v.Rows
-	return &op, nil
+	return done(op, nil, check.Answered), nil
 }
 
 // list lists the open mailbox.

@@ -267,9 +267,13 @@ func All(h *History) []Violation {
 	return out[:min(len(out), 200)]
 }
 
-// Around returns what belongs to a violation: operations on its message, those
-// on its mailbox within 2 s of the moments the message was touched or missed,
-// and the faults of that time.
+// aroundOthers is how many operations on other messages of the mailbox Around
+// returns at most.
+const aroundOthers = 40
+
+// Around returns what belongs to a violation: operations on its message, the
+// nearest ones on its mailbox within 2 s of the moments the message was touched
+// or missed, and the faults of that time.
 func Around(h *History, v Violation) (ops []Op, faults []Fault) {
 	const near = 2 * time.Second
 	from, to := v.At-near, v.At+near
@@ -312,13 +316,20 @@ func Around(h *History, v Violation) (ops []Op, faults []Fault) {
 	in := func(a, b time.Duration) bool {
 		return slices.ContainsFunc(spans, func(s [2]time.Duration) bool { return a <= s[1] && b >= s[0] })
 	}
+	var others []Op
 	for i := range h.Ops {
 		op := &h.Ops[i]
 		here := op.From == v.Place || slices.Contains(op.To, v.Place)
-		if touches(op) || here && in(op.Start, op.End) {
+		switch {
+		case touches(op):
 			ops = append(ops, slim(*op))
+		case here && in(op.Start, op.End):
+			others = append(others, slim(*op))
 		}
 	}
+	away := func(op Op) time.Duration { return (op.Start - v.At).Abs() }
+	slices.SortStableFunc(others, func(a, b Op) int { return int(away(a) - away(b)) })
+	ops = append(ops, others[:min(len(others), aroundOthers)]...)
 	slices.SortFunc(ops, func(a, b Op) int { return int(a.Start - b.Start) })
 	for _, f := range h.Faults {
 		if in(f.From, f.To) {
