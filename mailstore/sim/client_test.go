@@ -28,6 +28,7 @@ type opRec struct {
 	index    uint64 // of the outcome; 0: not told
 	value    []byte
 	node     int
+	refused  bool // by everybody who was asked: it did not happen
 }
 
 // readRec is what a client saw after a read index.
@@ -130,6 +131,7 @@ func (c *client) newOp() (op cluster.OpID) {
 // Sometimes the answer is lost and the operation offered once more.
 func (c *client) tries(offer func(ctx context.Context, p *proc) (out cluster.Outcome, err error)) (rec opRec) {
 	rec.invoked = c.w.seq.Add(1)
+	asked, refused := 0, 0
 	for range 1 + c.rng.IntN(4) {
 		p := c.node()
 		if p == nil {
@@ -142,6 +144,10 @@ func (c *client) tries(offer func(ctx context.Context, p *proc) (out cluster.Out
 		out, err := offer(ctx, p)
 		cancel()
 		answered := err == nil && !p.dead.Load()
+		asked++
+		if !errors.Is(err, cluster.ErrUnavailable) && (errors.Is(err, cluster.ErrNoRoom) || errors.Is(err, cluster.ErrClock) || errors.Is(err, cluster.ErrRefused)) {
+			refused++
+		}
 		p.leave()
 		if answered {
 			if rec.value != nil && !bytes.Equal(rec.value, out.Value) {
@@ -156,6 +162,7 @@ func (c *client) tries(offer func(ctx context.Context, p *proc) (out cluster.Out
 			}
 		}
 	}
+	rec.refused = asked > 0 && asked == refused
 	return rec
 }
 
@@ -186,6 +193,13 @@ func text(date int64) []byte {
 	b := fmt.Appendf(nil, "Subject: %d\r\n\r\n", date)
 	for range 40 + rng.IntN(400) {
 		b = append(b, byte('a'+rng.IntN(26)))
+	}
+	if date%40 == 7 { // one that waits for a majority before it is proposed
+		big := make([]byte, 300<<10)
+		for i := 0; i < len(big); i += 8 {
+			binary.LittleEndian.PutUint64(big[i:], rng.Uint64())
+		}
+		b = append(b, big...)
 	}
 	return b
 }

@@ -178,7 +178,8 @@ type node struct {
 	leaving bool         // may have
 	arm     int          // the next process loses its power before this operation
 	joining atomic.Bool
-	asked   atomic.Bool // the group was asked to take it in
+	full    atomic.Int32 // 1: no new bodies; 2: none at all
+	asked   atomic.Bool  // the group was asked to take it in
 }
 
 // proc is a process: everything that runs on a node between a start and its
@@ -268,7 +269,7 @@ func (n *node) start() (err error) {
 		return time.Duration(rng.Int64N(int64(w.plan.slow)))
 	}}, "bodies", body.Options{
 		Fatal: fatal, Live: live{p}, Peers: p.port, Members: p.others, SegmentSize: 16 << 10,
-		DiskUsage: func() (vfs.DiskUsage, error) { return vfs.DiskUsage{}, vfs.ErrUnsupported },
+		DiskUsage: n.usage,
 	}); err != nil {
 		return err
 	}
@@ -338,6 +339,20 @@ func (n *node) take() *proc {
 	p := n.proc
 	n.proc = nil
 	return p
+}
+
+// usage is how full the disk says it is: of a tebibyte, a tenth is kept from new
+// bodies, and an eighth of that, at most, from those that an entry names.
+func (n *node) usage() (vfs.DiskUsage, error) {
+	const total = 1 << 40
+	free := uint64(total / 2)
+	switch n.full.Load() {
+	case 1:
+		free = 10 << 30
+	case 2:
+		free = 0
+	}
+	return vfs.DiskUsage{AvailBytes: free, TotalBytes: total, UsedBytes: total - free}, nil
 }
 
 func (n *node) now() time.Time { return time.Now().Add(time.Duration(n.skew.Load())) }

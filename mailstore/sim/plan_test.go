@@ -38,16 +38,17 @@ const (
 	lagCrash               // the power goes while a whole state comes
 	trimCrash              // or while the log is cut and rewritten
 	joinCrash              // or on a node that joins
+	full                   // one disk is full, or two
 	kinds
 )
 
 var kindNames = [kinds]string{
 	"crash", "crashAt", "blackout", "stop", "isolate", "oneWay", "storm", "transfer", "lag", "trim", "reclaim", "skew", "join", "leave",
-	"crashTwice", "lagCrash", "trimCrash", "joinCrash",
+	"crashTwice", "lagCrash", "trimCrash", "joinCrash", "full",
 }
 
 // weights say how often each comes up.
-var weights = [kinds]int{12, 22, 5, 4, 8, 8, 8, 8, 4, 6, 6, 4, 3, 3, 5, 4, 4, 3}
+var weights = [kinds]int{12, 22, 5, 4, 8, 8, 8, 8, 4, 6, 6, 4, 3, 3, 5, 4, 4, 3, 5}
 
 // event is one line of a schedule.
 type event struct {
@@ -259,6 +260,15 @@ func (w *world) happen(e event) {
 	case skew:
 		n.skew.Store(int64(time.Duration(e.k-30) * 300 * time.Millisecond))
 		wait()
+	case full:
+		n.full.Store(int32(1 + e.k%2))
+		other := w.nodes[(e.node+1)%3]
+		if e.k%3 == 0 {
+			other.full.Store(int32(1 + e.k%2))
+		}
+		wait()
+		n.full.Store(0)
+		other.full.Store(0)
 	case join:
 		w.takeIn(0)
 	case joinCrash:

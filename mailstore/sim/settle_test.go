@@ -246,6 +246,9 @@ func (w *world) judgeOps(m *model) {
 	for i := range w.ops {
 		r := &w.ops[i]
 		index := m.executed(r)
+		if r.refused && index != 0 {
+			w.violation("operation %x, message %d, was refused for good by everybody and executed at %d", r.op, r.date, index)
+		}
 		if r.answered == 0 {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,9 @@ type lab struct {
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{t: t}
+	// A schedule makes much and keeps little.
+	former := debug.SetGCPercent(400)
+	t.Cleanup(func() { debug.SetGCPercent(former) })
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key")
 	var err error
