@@ -286,10 +286,14 @@ func (c *Comparison) stage(ctx context.Context, round int, p Peer, st stage, tod
 
 // do does one job and keeps what it gave.
 func (c *Comparison) do(ctx context.Context, s *server, round int, j job) error {
-	began := time.Now()
+	began, before := time.Now(), busyNow(s.target)
 	jctx, cancel := context.WithTimeout(ctx, c.opts.Duration+jobTime)
 	defer cancel()
 	runs, err := j.run(jctx, s)
+	others := before.others(s.target, time.Since(began))
+	for i := range runs {
+		runs[i].Others = others
+	}
 	return c.keep(ctx, round, s.peer, j, runs, err, began)
 }
 

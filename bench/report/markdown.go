@@ -29,6 +29,9 @@ func (r *Report) Markdown(w io.Writer, plots []string) error {
 	m := r.Machine
 	put("Machine: %s, %d cores, %.0f GiB, %s, Linux %s, %s. 4 KB overwrite and fdatasync: %s a second with 1 writer, %s with 16.\n\n",
 		m.CPU, m.Cores, float64(m.Memory)/(1<<30), m.System, m.Kernel, m.FileSystem, number(m.Syncs, 0), number(m.Syncs16, 0))
+	if q := r.Quiet(); q != "" {
+		put("%s\n\n", q)
+	}
 	peers := Table{Head: []string{"peer", "version", "how it is set up"}}
 	var skipped []Peer
 	for _, p := range r.Peers {
@@ -80,6 +83,11 @@ func (r *Report) Text(w io.Writer) error {
 			if _, err := fmt.Fprintf(w, "%s was not measured: %s\n", p.Name, p.Skipped); err != nil {
 				return err
 			}
+		}
+	}
+	if q := r.Quiet(); q != "" {
+		if _, err := fmt.Fprintln(w, q); err != nil {
+			return err
 		}
 	}
 	if len(r.Targets) > 0 {

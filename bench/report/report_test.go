@@ -46,7 +46,8 @@ func sample() *Report {
 		},
 	}
 	add := func(round int, peer, work string, values map[string]float64) {
-		run := Run{Round: round, Peer: peer, Work: work, Values: values, Raw: json.RawMessage(`{"ops":1}`)}
+		others := 0.125 * float64(round)
+		run := Run{Round: round, Peer: peer, Work: work, Values: values, Others: &others, Raw: json.RawMessage(`{"ops":1}`)}
 		if p50, ok := values["p50_ms"]; ok {
 			for _, q := range []float64{0, 0.5, 0.9, 0.99, 0.999, 1} {
 				run.Curve = append(run.Curve, Point{q, p50 * (0.5 + q*q)})

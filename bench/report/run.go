@@ -27,6 +27,10 @@ type Run struct {
 	Error string `json:"error,omitempty"`
 	// Errors counts operations that failed in a run that did not, by kind.
 	Errors map[string]int64 `json:"errors,omitempty"`
+	// Others is how many cores were kept busy meanwhile by processes that are
+	// neither the server's nor the client's, or were taken by the hypervisor;
+	// absent: not known.
+	Others *float64 `json:"others_cores,omitempty"`
 	// Raw is what the driver measured.
 	Raw json.RawMessage `json:"raw,omitempty"`
 }
@@ -117,6 +121,31 @@ type Report struct {
 	Targets  []Target
 	Baseline string // peer that ratios are against
 	Runs     []Run
+}
+
+// disturbed is how many cores others may use before a run is called disturbed.
+const disturbed = 0.2
+
+// Quiet tells in a sentence how much else ran; empty when that is not known.
+func (r *Report) Quiet() string {
+	var all []float64
+	loud := 0
+	for _, run := range r.Runs {
+		if run.Others != nil && run.Error == "" {
+			all = append(all, *run.Others)
+			if *run.Others > disturbed {
+				loud++
+			}
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	s := fmt.Sprintf("Other processes kept %s cores busy in the median run, %s at most", number(median(all), 2), number(slices.Max(all), 2))
+	if loud > 0 {
+		s += fmt.Sprintf("; in %d of %d runs more than %s, and their figures are of a disturbed machine", loud, len(all), number(disturbed, 1))
+	}
+	return s + "."
 }
 
 // Stat is a metric over the rounds.
