@@ -55,7 +55,8 @@ type Door struct {
 	// generation is raised when what accounts have opened may be wrong.
 	generation atomic.Uint64
 	uids       uidCache
-	logins     loginCache
+	logins     remembered[*Login]
+	routes     remembered[Target]
 
 	mu    sync.Mutex
 	open  map[mailstore.AccountID]*list.Element
@@ -154,6 +155,10 @@ func (d *Door) route(key string) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
+	at := d.now()
+	if t, ok := d.routes.get(h, at); ok {
+		return t, nil
+	}
 	r := d.cfg.Directory.Read()
 	defer d.close(r)
 	addr, ok, err := r.AddressByHash(h)
@@ -181,7 +186,10 @@ func (d *Door) route(key string) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	return Target{Account: row.ID, Group: row.Group, Status: Status(row.Status), Address: shown}, nil
+	t := Target{Account: row.ID, Group: row.Group, Status: Status(row.Status), Address: shown}
+	at.index = r.Index()
+	d.routes.put(h, at, t)
+	return t, nil
 }
 
 // errOpening: its mail group does not know the account yet, but will soon.

@@ -54,9 +54,8 @@ func (d *Door) Login(ctx context.Context, user string) (*Login, error) {
 	}
 	// Of the directory's every index there is one state: what was read at this
 	// one is what there is.
-	at := loginAt{generation: d.generation.Load()}
-	at.index, _ = d.cfg.Directory.Applied()
-	if l := d.logins.get(h, at); l != nil {
+	at := d.now()
+	if l, ok := d.logins.get(h, at); ok {
 		return l, nil
 	}
 	r := d.cfg.Directory.Read()
@@ -109,40 +108,47 @@ func (d *Door) readLogin(r *state.DirectoryReader, h mailstore.Hash) (*Login, er
 	return l, nil
 }
 
-// loginAt is the state of the directory that a Login was read from.
-type loginAt struct{ index, generation uint64 }
+// directoryAt is a state of the directory: of every index there is one.
+type directoryAt struct{ index, generation uint64 }
 
-// loginCache remembers who may log in, for one state of the directory: those
-// who come again and again cost no reading and unsealing. The zero value is
-// ready for use.
-type loginCache struct {
-	mu sync.Mutex
-	at loginAt
-	by map[mailstore.Hash]*Login
+// now returns the state that readers see.
+func (d *Door) now() directoryAt {
+	at := directoryAt{generation: d.generation.Load()}
+	at.index, _ = d.cfg.Directory.Applied()
+	return at
 }
 
-// maxLogins bounds a loginCache, at about a KiB each.
-const maxLogins = 4096
+// remembered keeps what was read from one state of the directory, by the hash
+// of an address. The next state begins with nothing.
+type remembered[T any] struct {
+	mu sync.Mutex
+	at directoryAt
+	by map[mailstore.Hash]T
+}
 
-func (c *loginCache) get(h mailstore.Hash, at loginAt) *Login {
+// maxRemembered bounds it, at about a KiB each.
+const maxRemembered = 4096
+
+func (c *remembered[T]) get(h mailstore.Hash, at directoryAt) (v T, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at != at {
-		return nil
+		return v, false
 	}
-	return c.by[h]
+	v, ok = c.by[h]
+	return v, ok
 }
 
-func (c *loginCache) put(h mailstore.Hash, at loginAt, l *Login) {
+func (c *remembered[T]) put(h mailstore.Hash, at directoryAt, v T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if at.index == 0 || at.generation < c.at.generation || at.generation == c.at.generation && at.index < c.at.index {
 		return // the index could not be read, or it is history
 	}
-	if c.by == nil || c.at != at || len(c.by) >= maxLogins {
-		c.at, c.by = at, map[mailstore.Hash]*Login{}
+	if c.by == nil || c.at != at || len(c.by) >= maxRemembered {
+		c.at, c.by = at, map[mailstore.Hash]T{}
 	}
-	c.by[h] = l
+	c.by[h] = v
 }
 
 func (l *Login) fill(a *Account, creds []state.CredentialRow) error {
