@@ -42,3 +42,19 @@ func TestDemoCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestDemoAgain: a demo that was stopped goes on in its directory.
+func TestDemoAgain(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	dir := t.TempDir()
+	for range 2 {
+		c, err := Start(ctx, binary(t), dir, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -182,11 +182,13 @@ func (d *demo) configure(name string, ports *portList) (*demoNode, error) {
 
 // enter makes a node a member when it is none and runs it.
 func (d *demo) enter(i int, n *demoNode) error {
+	first := false
 	if _, err := os.Stat(filepath.Join(n.DataDir, "keyring")); errors.Is(err, os.ErrNotExist) {
 		if i == 0 {
 			if err := d.run(nil, "cluster", "init", "--config", n.Config); err != nil {
 				return err
 			}
+			first = true
 		} else {
 			ctx, cancel := context.WithTimeout(d.e.ctx, 30*time.Second)
 			defer cancel()
@@ -206,9 +208,8 @@ func (d *demo) enter(i int, n *demoNode) error {
 	if err := d.serve(n); err != nil {
 		return err
 	}
-	want := 1
-	if i == 0 {
-		return d.waitHealthy(want, 30*time.Second)
+	if first {
+		return d.waitHealthy(1, 30*time.Second)
 	}
 	return nil
 }

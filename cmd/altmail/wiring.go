@@ -62,6 +62,7 @@ type nodeProc struct {
 	smtp    []*smtp.Server
 	imap    *imap.Server
 	admin   []*http.Server
+	clock   *clock
 
 	bg sync.WaitGroup
 	// wired is set when every field above is: the directory's group runs, and
@@ -74,7 +75,7 @@ var errNotWired = fmt.Errorf("%w: the node is starting", cluster.ErrUnavailable)
 
 // openNode opens the stores and joins the rooms. Nothing runs until start.
 func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Config, ring *keyring.Ring, local *member.Local, log *slog.Logger) (_ *nodeProc, err error) {
-	n := &nodeProc{ctx: ctx, end: end, cfg: cfg, log: log, ring: ring, local: local, feed: change.New()}
+	n := &nodeProc{ctx: ctx, end: end, cfg: cfg, log: log, ring: ring, local: local, feed: change.New(), clock: new(clock)}
 	die := fatal(log)
 	id := local.Identity()
 	n.states.mail = map[cluster.GroupID]*state.Mail{}
@@ -112,7 +113,7 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 		Dir: cfg.DataDir, Local: local, Peers: n.port, Layer: n.port.RaftLayer,
 		Gate: n.bodies, Keys: ring.Logs(), Tuning: tuning(cfg),
 		Machine: n.machine, Started: n.started, Fatal: die,
-		Drain: n.drain, Cut: n.port.Disconnect, Log: log,
+		Drain: n.drain, Cut: n.port.Disconnect, Log: log, Wall: n.clock.now,
 	})
 	opened = append(opened, n.node.Close)
 	// The directory is opened first: everything else asks it.
@@ -125,11 +126,12 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 	})
 	n.commit = commit.New(commit.Config{
 		Groups: n.node, Members: n.others, Bodies: n.bodies, Lookup: n.lookup, Ring: ring,
-		Directory: dir, Mail: n.states.get, Logger: log,
+		Directory: dir, Mail: n.states.get, Logger: log, Now: n.clock.now,
+		SealedMemory: int64(cfg.Limits.MemoryInFlight),
 	})
 	n.members = member.New(member.Config{
 		Self: id.Node, Version: version, Level: featureLevel, Local: local,
-		Roster: roster.New(n.node, dir), Host: n.node, Peers: n.port, Ring: ring, Log: log,
+		Roster: roster.New(n.node, dir), Host: n.node, Peers: n.port, Ring: ring, Log: log, Now: n.clock.now,
 		Removed: func() { end(coded(exitNotAllowed, member.ErrRemoved)) },
 	})
 	if n.auth, err = auth.New(n.lookup, cores()); err != nil {
