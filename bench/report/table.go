@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -175,12 +176,16 @@ func (r *Report) Summary() Table {
 	return t
 }
 
-// shown are the metrics of a work that the summary has: the first, and for
-// reads the first time and the later ones.
+// shown are the metrics of a work that the summary has: the first; for reads
+// the first time and the later ones; and what the server spent on each, which
+// a disturbed machine changes least.
 func (w Work) shown() []Metric {
-	out := w.Metrics[:1]
+	out := slices.Clone(w.Metrics[:1])
 	if len(w.Metrics) > 1 && (w.Metrics[0] == First || w.Metrics[0] == FirstMBps) {
-		out = w.Metrics[:2]
+		out = append(out, w.Metrics[1])
+	}
+	if slices.Contains(w.Metrics, CPU) {
+		out = append(out, CPU)
 	}
 	return out
 }
