@@ -42,7 +42,7 @@ type Options struct {
 	Fatal func(error)
 	// Alarm, if set, is told what an operator should know. It must not block.
 	Alarm func(Alarm)
-	// Wall is the clock, for tests; nil means time.Now.
+	// Wall is the clock; nil means time.Now.
 	Wall func() time.Time
 
 	Tuning Tuning

@@ -120,7 +120,7 @@ type Host interface {
 	Disconnect(id cluster.NodeID)
 }
 
-// Config is what a Manager works with; all fields are needed.
+// Config is what a Manager works with; all fields but Now are needed.
 type Config struct {
 	Self    cluster.NodeID
 	Version string
@@ -133,6 +133,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Removed is called once when this node finds it is no member any more.
 	Removed func()
+	// Now is the clock that join tokens expire by; nil for time.Now.
+	Now func() time.Time
 }
 
 // Manager runs membership on one node. Its methods may be called at any time.
@@ -160,8 +162,11 @@ type Manager struct {
 // New returns a Manager and registers its RPC method. Start runs it.
 func New(c Config) *Manager {
 	m := &Manager{
-		Config: c, kick: make(chan struct{}, 1), stop: func() {}, now: time.Now,
+		Config: c, kick: make(chan struct{}, 1), stop: func() {}, now: c.Now,
 		present: map[cluster.NodeID]bool{}, held: map[cluster.GroupID]time.Time{},
+	}
+	if m.now == nil {
+		m.now = time.Now
 	}
 	c.Peers.Handle(cluster.MethodMember, m.serve)
 	return m

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -36,6 +37,8 @@ type Config struct {
 	Drain   func(ctx context.Context) error
 	Cut     func(id cluster.NodeID)
 	Log     *slog.Logger
+	// Wall is the clock that entries are stamped by; nil for time.Now.
+	Wall func() time.Time
 }
 
 // Node is the set of groups on this node. Its methods may be called at any
@@ -147,7 +150,7 @@ func (n *Node) try(g cluster.GroupID, inc uint32, create, bootstrap bool) (*repl
 		Group: g, Node: n.c.Peers.Self(), Incarnation: inc, Dir: n.dir(g),
 		Create: create, Bootstrap: bootstrap,
 		Machine: m, Gate: n.c.Gate, Stream: n.c.Layer(g), Router: n.router, Keys: n.c.Keys,
-		Log: n.c.Log, Fatal: n.c.Fatal, Tuning: n.c.Tuning,
+		Log: n.c.Log, Fatal: n.c.Fatal, Tuning: n.c.Tuning, Wall: n.c.Wall,
 		Alarm: func(a group.Alarm) {
 			n.c.Log.Warn("alarm", "kind", string(a.Kind), "group", a.Group, "index", a.Index)
 		},

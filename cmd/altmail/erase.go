@@ -30,12 +30,12 @@ func (n *nodeProc) erase() {
 		b, ok := n.ring.Get(erasedFact)
 		if !ok {
 			// The first period begins now and survives restarts.
-			if err := n.ring.Put(erasedFact, strconv.AppendInt(nil, time.Now().Unix(), 10)); err != nil {
+			if err := n.ring.Put(erasedFact, strconv.AppendInt(nil, n.clock.now().Unix(), 10)); err != nil {
 				n.log.Error("the time of the next erasure is not kept", "err", err)
 			}
 		} else {
 			if at, err := strconv.ParseInt(string(b), 10, 64); err == nil {
-				wait = max(time.Until(time.Unix(at, 0).Add(every)), time.Second)
+				wait = max(time.Unix(at, 0).Add(every).Sub(n.clock.now()), time.Second)
 			}
 		}
 		t := time.NewTimer(wait)
@@ -63,7 +63,7 @@ func (n *nodeProc) eraseOnce(ctx context.Context) error {
 	if err := rotate(ctx, n.ring, n.db, stateDir(n.cfg), n.oldestLogKey); err != nil {
 		return err
 	}
-	if err := n.ring.Put(erasedFact, strconv.AppendInt(nil, time.Now().Unix(), 10)); err != nil {
+	if err := n.ring.Put(erasedFact, strconv.AppendInt(nil, n.clock.now().Unix(), 10)); err != nil {
 		return err
 	}
 	n.log.Info("keys changed and state rewritten", "took", time.Since(begin))

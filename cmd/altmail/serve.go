@@ -173,7 +173,7 @@ func (n *nodeProc) serveAdmin(cfg *config.Config, s *admin.Server) error {
 	if err != nil {
 		return err
 	}
-	n.admin = []*http.Server{{Handler: s.API(), ReadHeaderTimeout: 10 * time.Second}}
+	n.admin = []*http.Server{{Handler: n.clock.routes(s.API()), ReadHeaderTimeout: 10 * time.Second}}
 	n.serveHTTP(l, n.admin[0])
 	if cfg.Admin.HTTP == "" {
 		return nil
