@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -31,6 +32,9 @@ import (
 // during a schedule and needs none.
 const mailGroup cluster.GroupID = 1
 
+// errBroken is what a disk says that is no good any more.
+var errBroken = errors.New("sim: input/output error")
+
 // disk is what a node keeps: a file system in memory that forgets what was not
 // synced, and the folder of its log. raft.db is a real file, because bbolt maps
 // it; a transaction of it is durable as a whole or not at all. After the power
@@ -42,16 +46,19 @@ type disk struct {
 	inc  uint32
 	born bool // the member's log has been made
 
-	mu   sync.Mutex
-	rng  *rand.Rand
-	n    int // changing operations since the process began
-	at   int // crash before this one; 0: never
-	hit  int // times that one was reached
-	off  bool
-	kept *vfs.MemFS // what the power loss left
-	log  *logFile   // and of the log; nil: there was none
-	bad  error
-	onK  func() // tells the process of a crash at an operation
+	mu  sync.Mutex
+	rng *rand.Rand
+	n   int // changing operations since the process began
+	at  int // crash before this one; 0: never
+	hit int // times that one was reached
+	// An operation on bodies fails when failIn has been counted down.
+	failIn   int
+	failWith error
+	off      bool
+	kept     *vfs.MemFS // what the power loss left
+	log      *logFile   // and of the log; nil: there was none
+	bad      error
+	onK      func() // tells the process of a crash at an operation
 }
 
 // step counts an operation that changes the disk, and takes the power away
@@ -130,8 +137,22 @@ func (d *disk) restore() error {
 
 // MaybeError implements errorfs.Injector.
 func (d *disk) MaybeError(op errorfs.Op) error {
-	if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpFileClose {
-		d.step()
+	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpFileClose {
+		return nil
+	}
+	d.step()
+	if !strings.HasPrefix(op.Path, "bodies") {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if errors.Is(d.failWith, syscall.ENOSPC) && op.Kind != errorfs.OpFileWrite && op.Kind != errorfs.OpFileWriteAt {
+		return nil // a sync that finds no space has lost what was written: that is a broken disk
+	}
+	if d.failIn > 0 {
+		if d.failIn--; d.failIn == 0 {
+			return d.failWith
+		}
 	}
 	return nil
 }
@@ -220,12 +241,19 @@ func (n *node) start() (err error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	d := n.disk
 	d.mu.Lock()
+	d.failIn = 0
 	d.n, d.at, d.off, d.kept, d.log, d.bad = 0, n.arm, false, nil, nil, nil
 	n.arm = 0
 	d.onK = func() { p.dead.Store(true); p.port.kill() }
 	rng := rand.New(rand.NewPCG(d.rng.Uint64(), 7))
 	d.mu.Unlock()
 	fatal := func(err error) {
+		if errors.Is(err, errBroken) { // as it should: the process ends
+			d.mu.Lock()
+			d.lose()
+			d.mu.Unlock()
+			return
+		}
 		if !p.dead.Load() {
 			w.violation("node %d ends itself: %v", n.i, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"altmail.se/altmail/cluster"
@@ -39,16 +40,17 @@ const (
 	trimCrash              // or while the log is cut and rewritten
 	joinCrash              // or on a node that joins
 	full                   // one disk is full, or two
+	broken                 // an operation on bodies fails: no space, or the disk is no good
 	kinds
 )
 
 var kindNames = [kinds]string{
 	"crash", "crashAt", "blackout", "stop", "isolate", "oneWay", "storm", "transfer", "lag", "trim", "reclaim", "skew", "join", "leave",
-	"crashTwice", "lagCrash", "trimCrash", "joinCrash", "full",
+	"crashTwice", "lagCrash", "trimCrash", "joinCrash", "full", "broken",
 }
 
 // weights say how often each comes up.
-var weights = [kinds]int{12, 22, 5, 4, 8, 8, 8, 8, 4, 6, 6, 4, 3, 3, 5, 4, 4, 3, 5}
+var weights = [kinds]int{12, 22, 5, 4, 8, 8, 8, 8, 4, 6, 6, 4, 3, 3, 5, 4, 4, 3, 5, 6}
 
 // event is one line of a schedule.
 type event struct {
@@ -269,6 +271,18 @@ func (w *world) happen(e event) {
 		wait()
 		n.full.Store(0)
 		other.full.Store(0)
+	case broken:
+		n.disk.mu.Lock()
+		n.disk.failIn, n.disk.failWith = 1+e.k/3, errBroken
+		if e.k%3 == 0 {
+			n.disk.failWith = syscall.ENOSPC
+		}
+		n.disk.mu.Unlock()
+		wait()
+		if p := w.proc(n.i); p != nil && p.dead.Load() {
+			w.lose(n)
+			w.restart(n)
+		}
 	case join:
 		w.takeIn(0)
 	case joinCrash:
