@@ -32,11 +32,7 @@ func (g *Group) takeOver(r *raft.Raft) {
 			return
 		}
 		if errors.Is(err, cluster.ErrClock) {
-			g.alarm(Alarm{Kind: AlarmClock})
-			// Whoever is right about the time shall lead.
-			if terr := r.LeadershipTransfer().Error(); terr != nil {
-				g.o.Log.Warn("clock is off, but the leadership can't be handed over", "err", terr)
-			}
+			g.yield(r)
 		}
 		g.o.Log.Debug("epoch not yet logged", "term", term, "err", err)
 		t := time.NewTimer(pause)
@@ -47,6 +43,16 @@ func (g *Group) takeOver(r *raft.Raft) {
 			return
 		}
 		pause = min(2*pause, 200*time.Millisecond)
+	}
+}
+
+// yield ends a leadership whose clock is far from the majority's: whoever is
+// right about the time shall lead. A leader that only refused to propose would
+// keep everybody from writing for as long as its clock is wrong.
+func (g *Group) yield(r *raft.Raft) {
+	g.alarm(Alarm{Kind: AlarmClock})
+	if err := r.LeadershipTransfer().Error(); err != nil {
+		g.o.Log.Warn("clock is off, but the leadership can't be handed over", "err", err)
 	}
 }
 

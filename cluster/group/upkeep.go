@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"altmail.se/altmail/cluster"
 )
 
 // upkeep does what is due from time to time: the state is synced, the members
@@ -43,6 +45,9 @@ func (g *Group) upkeep() {
 				ctx, cancel := context.WithTimeout(g.ctx, t.CallWait)
 				g.look(ctx)
 				cancel()
+				if r := g.raft.Load(); r != nil && errors.Is(g.health.clockOK(g), cluster.ErrClock) {
+					g.yield(r)
+				}
 			}
 		case <-check:
 			if g.leading() != 0 && g.checking.CompareAndSwap(false, true) {
