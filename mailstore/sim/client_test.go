@@ -145,7 +145,7 @@ func (c *client) tries(offer func(ctx context.Context, p *proc) (out cluster.Out
 		cancel()
 		answered := err == nil && !p.dead.Load()
 		asked++
-		if !errors.Is(err, cluster.ErrUnavailable) && (errors.Is(err, cluster.ErrNoRoom) || errors.Is(err, cluster.ErrClock) || errors.Is(err, cluster.ErrRefused)) {
+		if !errors.Is(err, cluster.ErrUnavailable) && !errors.Is(err, cluster.ErrStopped) && (errors.Is(err, cluster.ErrNoRoom) || errors.Is(err, cluster.ErrClock) || errors.Is(err, cluster.ErrRefused)) {
 			refused++
 		}
 		p.leave()
