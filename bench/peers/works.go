@@ -226,7 +226,9 @@ func (s *server) fill(ctx context.Context, w report.Work, mix corpus.Mix, messag
 	if err != nil {
 		return nil, err
 	}
-	if n := r.Failed(); n > 0 || r.Bytes == 0 {
+	// A message or two that a server drops under load (Cyrus does) change
+	// neither figure; they are in the report's failures.
+	if n := r.Failed(); n > int64(messages)/1000 || r.Bytes == 0 {
 		return nil, fmt.Errorf("filling: %d of %d messages were refused: %v", n, messages, r.Errors)
 	}
 	if err := s.peer.Settle(ctx); err != nil {
