@@ -3,6 +3,7 @@
 package disk_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -218,7 +219,7 @@ func TestSiteLosesPower(t *testing.T) {
 // The build without a bug goes through the same and has everything.
 func TestNoSyncIsSeen(t *testing.T) {
 	for _, tag := range []string{"", "sabotage_nosync_segment", "sabotage_nosync_raftdb", "sabotage_nosync_dir", "sabotage_nosync_state"} {
-		t.Run(strings.TrimPrefix(tag, "sabotage_"), func(t *testing.T) {
+		t.Run(cmp.Or(strings.TrimPrefix(tag, "sabotage_"), "none"), func(t *testing.T) {
 			var tags []string
 			within := 2 * time.Minute
 			if tag != "" {
@@ -231,10 +232,13 @@ func TestNoSyncIsSeen(t *testing.T) {
 			if short {
 				shortLogs(t, ctx, s)
 			}
+			begin := time.Now()
 			s.deliver(8, 600, nil)
-			if a, _, _ := s.h.Count(); a < 300 {
+			a, _, _ := s.h.Count()
+			if a < 300 {
 				t.Fatalf("only %d deliveries were answered", a)
 			}
+			t.Logf("%d answered in %s", a, time.Since(begin))
 			if short {
 				logsCut(t, ctx, s)
 			}
