@@ -339,12 +339,15 @@ func TestFull(t *testing.T) {
 			sent <- tk
 		}
 	}()
-	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
 	for j.Stats().Waits == 0 {
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Fatal("never full")
 		}
-		time.Sleep(time.Millisecond)
 	}
 	for tk := range sent {
 		must(t, tk.Wait())

@@ -145,7 +145,9 @@ func (j *Journal) swap() {
 func (j *Journal) write(b *batch) error {
 	at := 0
 	for i := 0; i < len(b.recs); {
-		s := j.segs[len(j.segs)-1] // the slice's end changes only here
+		j.mu.Lock()
+		s := j.segs[len(j.segs)-1]
+		j.mu.Unlock()
 		n := i
 		for n < len(b.recs) && s.used+int64(b.recs[n].end-at) <= j.o.SegmentSize-segHeader {
 			n++
