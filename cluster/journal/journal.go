@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -342,8 +343,12 @@ func (j *Journal) Close() error {
 	j.room.Broadcast()
 	j.mu.Unlock()
 	<-j.stopped
+	j.mu.Lock()
+	files := slices.Concat(j.segs, j.free)
+	j.segs, j.free = nil, nil
+	j.mu.Unlock()
 	var errs []error
-	for _, s := range append(j.segs, j.free...) {
+	for _, s := range files {
 		errs = append(errs, s.file.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
