@@ -447,7 +447,7 @@ func (c *Comparison) fill(ctx context.Context, round int, p Peer, dir string, to
 // wipe removes a scratch directory, and first what still runs in it from a
 // comparison that was killed.
 func wipe(ctx context.Context, dir string) error {
-	for _, pattern := range []string{"pid", "idled.pid", "*/pid"} {
+	for _, pattern := range []string{"pid", "idled.pid", "dovecot/pid", "node*/pid"} {
 		files, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -165,6 +166,28 @@ func TestFailingPeer(t *testing.T) {
 	}
 	if f := fmt.Sprint(r.Failures().Rows); strings.Count(f, "no port") != 2 {
 		t.Error(f)
+	}
+}
+
+// TestWipe: what still runs in a scratch directory ends before it goes, and a
+// server's own directory called pid is no pid file.
+func TestWipe(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "x")
+	for _, sub := range []string{"node2", "queue/pid"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := run(t.Context(), filepath.Join(dir, "node2", "pid"), filepath.Join(dir, "log"), exec.Command("sleep", "600"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wipe(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+	<-p.done
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
 	}
 }
 
