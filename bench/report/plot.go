@@ -180,7 +180,7 @@ func (r *Report) readBars() (*Figure, error) {
 			}
 		}
 	}
-	return r.barChart("reads", "Reads of 10,000 messages: speed against "+r.Baseline+" (cut at 10)", "times as fast", groups)
+	return r.barChart("reads", "Reads of the large mailbox: speed against "+r.Baseline+" (cut at 10)", "times as fast", groups)
 }
 
 func (r *Report) group(label string, value func(peer string) float64) (group, bool) {
