@@ -207,7 +207,7 @@ func playLostDisk(ctx context.Context, f *field, rng *rand.Rand) error {
 		return atEnd(err)
 	}
 	defer release()
-	mctx, cancel := context.WithTimeout(context.Background(), memberTime)
+	mctx, cancel := context.WithTimeout(context.Background(), f.patience)
 	defer cancel()
 	lost, rest := all[0], all[1:]
 	over := f.rec.fault(fmt.Sprintf("bodies are slow at %v, then the power goes and the disk of %s is destroyed", nodeNames(rest), lost.Name))

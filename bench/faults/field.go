@@ -26,6 +26,7 @@ type field struct {
 	cut     map[[2]*Node]int // how many faults cut a wire
 
 	serving   func([]*Node) // tells clients where to connect
+	patience  time.Duration // for a change of members while others are hurt
 	member    chan struct{} // held while a node joins or leaves; guards what follows
 	guests    int
 	guestHost *lan.Host
@@ -202,9 +203,8 @@ func nodeNames(nodes []*Node) []string {
 // kind is a sort of fault.
 type kind struct {
 	name string
-	// lan: it needs wires of our own. disk: it needs disks of our own. tag: it
-	// needs a binary with build tag faults.
-	lan, disk, tag bool
+	// lan: it needs wires of our own. disk: it needs disks of our own.
+	lan, disk bool
 	// play does it once and undoes it, also when ctx ends.
 	play func(ctx context.Context, f *field, rng *rand.Rand) error
 }

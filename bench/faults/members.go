@@ -17,9 +17,6 @@ var memberKinds = []kind{
 	{name: "wipe", play: playWipe},
 }
 
-// memberTime is how long a change of members may take while others are hurt.
-const memberTime = 3 * time.Minute
-
 // usage is how many bytes the files of a directory tree take.
 func usage(dir string) (n int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -147,7 +144,7 @@ func (f *field) whole(ctx context.Context, n *Node) error {
 // playJoinLeave lets one more node join, serve, and leave in good order.
 func playJoinLeave(_ context.Context, f *field, rng *rand.Rand) error {
 	// It is played to its end: a cluster of four would be another one.
-	ctx, cancel := context.WithTimeout(context.Background(), memberTime)
+	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
 	defer cancel()
 	select {
 	case f.member <- struct{}{}:
@@ -208,7 +205,7 @@ func playWipe(ctx context.Context, f *field, rng *rand.Rand) error {
 		return atEnd(err)
 	}
 	defer release()
-	mctx, cancel := context.WithTimeout(context.Background(), memberTime)
+	mctx, cancel := context.WithTimeout(context.Background(), f.patience)
 	defer cancel()
 	over := f.rec.fault("the disk of " + n.Name + " is destroyed")
 	defer over()

@@ -34,7 +34,9 @@ type Options struct {
 	NoDisks    bool          // leave out the faults of disks, which cost a file system in user space
 	Nordic     bool          // wires like Stockholm, Oslo, Helsinki
 	Heal       time.Duration // for a cluster to be healthy again; 0 is 2 min
+	Rules      string        // of unsynced directory operations: posix, loose, ext4; none: by the seed
 	LogEntries int           // entries a log keeps; 0 is 256
+	Erase      time.Duration // how soon deleted mail leaves the disks; 0 is 2 min
 	Think      time.Duration // mean pause of a client; 0 is 150 ms
 	Progress   io.Writer     // a line a round
 	Log        *slog.Logger
@@ -62,6 +64,8 @@ const (
 	settleTime = 30 * time.Second // for what was handed over, and IDLE, to arrive
 	keepRows   = 60               // messages of a mailbox that live on into the next round
 )
+
+var diskRules = map[string]disk.Rules{"posix": disk.POSIX, "loose": disk.Loose, "ext4": disk.Ext4}
 
 // KindNames are the names of all kinds of faults.
 func KindNames() []string {
@@ -118,6 +122,9 @@ func (r *trial) prepare() error {
 	if o.Heal == 0 {
 		o.Heal = 2 * time.Minute
 	}
+	if o.Erase == 0 {
+		o.Erase = 2 * time.Minute
+	}
 	if o.LogEntries == 0 {
 		o.LogEntries = 256
 	}
@@ -171,10 +178,14 @@ func (r *trial) all(ctx context.Context) (err error) {
 	}
 	defer log.Close()
 	r.rec = newRecorder(log)
+	rules, ok := diskRules[r.o.Rules]
+	if !ok {
+		rules = []disk.Rules{disk.POSIX, disk.Loose, disk.Ext4}[r.o.Seed%3]
+	}
 	l := Launch{
 		Bin: r.o.Bin, Dir: r.o.Dir, Nodes: r.o.Nodes, Seed: r.o.Seed, Accounts: r.o.Accounts, Plain: r.o.Plain,
-		LogEntries: r.o.LogEntries, EraseWithin: 2 * time.Minute, Log: r.o.Log,
-		Disks: r.disks, DiskRules: []disk.Rules{disk.POSIX, disk.Loose, disk.Ext4}[r.o.Seed%3],
+		LogEntries: r.o.LogEntries, EraseWithin: r.o.Erase, Log: r.o.Log,
+		Disks: r.disks, DiskRules: rules,
 	}
 	if r.o.Nordic {
 		l.Wires = lan.Nordic
@@ -193,7 +204,7 @@ func (r *trial) all(ctx context.Context) (err error) {
 	r.field.calm()
 	r.load = &load{c: r.c, rec: r.rec, seed: r.o.Seed, think: r.o.Think, groups: map[string]uint32{}}
 	r.load.serving(r.c.Nodes)
-	r.field.serving = r.load.serving
+	r.field.serving, r.field.patience = r.load.serving, r.o.Heal*3/2
 	r.watch = &worker{load: r.load, name: "verifier", rng: rand.New(rand.NewPCG(r.o.Seed, 999)), rows: map[string][]check.Row{}, used: map[string]bool{}, kept: map[string]*replica{}}
 	if err := r.mailboxes(sctx); err != nil {
 		return err

@@ -76,16 +76,17 @@ func TestSabotage(t *testing.T) {
 		tag    string
 		faults string
 		rules  string // one of which must see it
+		log    int    // entries a log keeps
 	}{
-		{"sabotage_answer_early", "isolate,kill,majority", "presence silence order uids"},
-		{"sabotage_body_gate", "lostdisk", "presence octets check"},
-		{"sabotage_reuse_uid", "transfer", "uids order counters presence"},
-		{"sabotage_lose_flag", "transfer,kill", "flags modseqs caught up"},
-		{"sabotage_vanished", "transfer", "caught up"},
-		{"sabotage_nosync_segment", "powerall,power", "presence octets check"},
-		{"sabotage_nosync_dir", "powerall,power", "presence octets check"},
-		{"sabotage_nosync_raftdb", "powerall", "presence flags uids order counters halves"},
-		{"sabotage_nosync_state", "powerall,power", "presence flags uids counters compare check"},
+		{"sabotage_answer_early", "isolate,kill,majority", "presence silence order uids", 64},
+		{"sabotage_body_gate", "lostdisk", "presence octets check", 64},
+		{"sabotage_reuse_uid", "transfer", "uids order counters presence", 64},
+		{"sabotage_lose_flag", "transfer,kill", "flags modseqs caught up", 64},
+		{"sabotage_vanished", "transfer", "caught up", 64},
+		{"sabotage_nosync_segment", "powerall", "presence octets check", 100_000},
+		{"sabotage_nosync_dir", "powerall", "presence octets check", 100_000},
+		{"sabotage_nosync_raftdb", "powerall", "presence flags uids order counters halves", 100_000},
+		{"sabotage_nosync_state", "powerall", "presence flags uids counters compare check", 64},
 	} {
 		t.Run(strings.TrimPrefix(c.tag, "sabotage_"), func(t *testing.T) {
 			if *sabotage != "" && c.tag != "sabotage_"+*sabotage {
@@ -98,7 +99,7 @@ func TestSabotage(t *testing.T) {
 			begin := time.Now()
 			res := play(t, Options{
 				Bin: bin, Seed: *seed, Duration: 4 * time.Minute, Round: 10 * time.Second, Think: 60 * time.Millisecond,
-				Faults: strings.Split(c.faults, ","), LogEntries: 64, Heal: 40 * time.Second,
+				Faults: strings.Split(c.faults, ","), LogEntries: c.log, Erase: 7 * 24 * time.Hour, Heal: 40 * time.Second, Rules: "posix",
 			})
 			if res.Held() {
 				t.Fatalf("seed %d: not caught in %s", *seed, time.Since(begin))
