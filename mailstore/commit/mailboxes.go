@@ -201,6 +201,12 @@ func (d *Door) renameInbox(ctx context.Context, a *lookup.Account, dst string) e
 	if err != nil {
 		return err
 	}
+	// What cannot succeed makes no superiors either.
+	if _, err := a.Mailbox(dst); err == nil {
+		return mailstore.ErrMailboxExists
+	} else if !errors.Is(err, mailstore.ErrNoMailbox) {
+		return err
+	}
 	if err := d.createSuperiors(ctx, a, dst); err != nil {
 		return err
 	}

@@ -271,6 +271,26 @@ func TestMailboxesConcurrently(t *testing.T) {
 	}
 }
 
+// TestRenameInboxToTaken: a rename that fails leaves no superiors behind.
+func TestRenameInboxToTaken(t *testing.T) {
+	ctx := t.Context()
+	s := storetest.New(t)
+	a := s.Account("inbox@example.org", "pw")
+	if _, err := s.Commit.Create(ctx, a, "a/a", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit.Delete(ctx, a, "a"); err != nil {
+		t.Fatal(err)
+	}
+	before := names(t, a)
+	if err := s.Commit.Rename(ctx, a, "INBOX", "a/a"); !errors.Is(err, mailstore.ErrMailboxExists) {
+		t.Errorf("renamed to a name that is taken: %v", err)
+	}
+	if after := names(t, a); !slices.Equal(before, after) {
+		t.Errorf("%q before, %q after", before, after)
+	}
+}
+
 // The naive twin: a map of names and a set of subscriptions.
 type twin struct {
 	boxes map[string]int // name → number that stays with the mailbox
