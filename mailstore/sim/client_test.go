@@ -74,7 +74,7 @@ func (p *proc) leave() { p.users.Done() }
 // node picks a process; nil when none runs.
 func (c *client) node() *proc {
 	for range 6 {
-		if p := c.w.proc(c.rng.IntN(len(c.w.nodes))); p != nil && !p.fresh.Load() && p.enter() {
+		if p := c.w.proc(c.rng.IntN(c.w.size())); p != nil && !p.fresh.Load() && p.enter() {
 			return p
 		}
 	}

@@ -62,8 +62,8 @@ func TestCrashAtEveryOperation(t *testing.T) {
 			}
 		})
 		t.Logf("%s: %d of %d crashes at an operation", kindNames[c.what], hit.Load(), all.Load())
-		if hit.Load()*2 < all.Load() {
-			t.Errorf("%s: most operations were never reached", kindNames[c.what])
+		if hit.Load()*5 < all.Load() { // a trim has fewer operations than are tried
+			t.Errorf("%s: hardly an operation was reached", kindNames[c.what])
 		}
 	}
 }

@@ -89,6 +89,13 @@ func (w *world) addNode(i int) (*node, error) {
 	return n, nil
 }
 
+// size is how many nodes there are by now.
+func (w *world) size() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.nodes)
+}
+
 func makeDirs(fs vfs.FS, dir string) error {
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return err
