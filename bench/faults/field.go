@@ -203,8 +203,9 @@ func nodeNames(nodes []*Node) []string {
 // kind is a sort of fault.
 type kind struct {
 	name string
-	// lan: it needs wires of our own. disk: it needs disks of our own.
-	lan, disk bool
+	// lan: it needs wires of our own. disk: it needs disks of our own. tag: it
+	// needs a binary with build tag faults.
+	lan, disk, tag bool
 	// play does it once and undoes it, also when ctx ends.
 	play func(ctx context.Context, f *field, rng *rand.Rand) error
 }
@@ -223,7 +224,7 @@ func kinds() []kind {
 		{name: "slownet", lan: true, play: playSlowNet},
 		{name: "majority", play: playMajority},
 		{name: "killall", play: playKillAll},
-	}, diskKinds, memberKinds)
+	}, diskKinds, memberKinds, clockKinds)
 }
 
 // recover starts a node again that was ended; a node that does not start is a

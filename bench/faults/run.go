@@ -20,62 +20,6 @@ import (
 	"altmail.se/altmail/bench/faults/lan"
 )
 
-// Options says how to run.
-type Options struct {
-	Bin        string        // the altmail to run
-	Dir        string        // where everything is kept; must be empty
-	Seed       uint64        // of all that is left to chance
-	Duration   time.Duration // rounds begin until it is over
-	Round      time.Duration // of faults in a round; 0 is 20 s
-	Nodes      int           // 0 is 3
-	Accounts   int           // 0 is 3
-	Faults     []string      // kinds; none is all that the machine allows
-	Plain      bool          // loopback without a network of our own
-	NoDisks    bool          // leave out the faults of disks, which cost a file system in user space
-	Nordic     bool          // wires like Stockholm, Oslo, Helsinki
-	Heal       time.Duration // for a cluster to be healthy again; 0 is 2 min
-	Rules      string        // of unsynced directory operations: posix, loose, ext4; none: by the seed
-	LogEntries int           // entries a log keeps; 0 is 256
-	Erase      time.Duration // how soon deleted mail leaves the disks; 0 is 2 min
-	Think      time.Duration // mean pause of a client; 0 is 150 ms
-	Progress   io.Writer     // a line a round
-	Log        *slog.Logger
-}
-
-// Result is what a run showed. Fields are only added.
-type Result struct {
-	Seed       uint64            `json:"seed"`
-	Rounds     int               `json:"rounds"`
-	Seconds    float64           `json:"seconds"`
-	Answered   int               `json:"answered"`
-	Refused    int               `json:"refused"`
-	Unknown    int               `json:"unknown"`
-	Faults     map[string]int    `json:"faults"`
-	Left       []string          `json:"left_out,omitempty"` // kinds this machine does not allow, and why
-	Dir        string            `json:"dir,omitempty"`      // of what is kept of a failure
-	Violations []check.Violation `json:"violations,omitempty"`
-	Failure    string            `json:"failure,omitempty"` // what went wrong besides
-}
-
-// Held reports whether every promise was kept.
-func (r *Result) Held() bool { return len(r.Violations) == 0 && r.Failure == "" }
-
-const (
-	settleTime = 30 * time.Second // for what was handed over, and IDLE, to arrive
-	keepRows   = 60               // messages of a mailbox that live on into the next round
-)
-
-var diskRules = map[string]disk.Rules{"posix": disk.POSIX, "loose": disk.Loose, "ext4": disk.Ext4}
-
-// KindNames are the names of all kinds of faults.
-func KindNames() []string {
-	var out []string
-	for _, k := range kinds() {
-		out = append(out, k.name)
-	}
-	return out
-}
-
 // Run makes a cluster and hurts it in rounds: faults under load, heal, verify.
 // A broken promise is in the Result; the error tells what kept the run itself
 // from being done.
@@ -200,6 +144,9 @@ func (r *trial) all(ctx context.Context) (err error) {
 			err = fmt.Errorf("stop: %w", serr)
 		}
 	}()
+	if err := r.onlyPossible(sctx); err != nil {
+		return err
+	}
 	r.field = newField(r.c, r.rec)
 	r.field.calm()
 	r.load = &load{c: r.c, rec: r.rec, seed: r.o.Seed, think: r.o.Think, groups: map[string]uint32{}}
@@ -229,6 +176,24 @@ func (r *trial) all(ctx context.Context) (err error) {
 		if err != nil || !ok {
 			return r.keep()
 		}
+	}
+	return nil
+}
+
+// onlyPossible leaves out the faults that need a build this binary is not.
+func (r *trial) onlyPossible(ctx context.Context) error {
+	ok, err := r.c.clocks(ctx)
+	if err != nil || ok {
+		return err
+	}
+	r.kinds = slices.DeleteFunc(r.kinds, func(k kind) bool {
+		if k.tag {
+			r.res.Left = append(r.res.Left, k.name+": the binary has no build tag faults")
+		}
+		return k.tag
+	})
+	if len(r.kinds) == 0 {
+		return errors.New("no fault is left to do: " + strings.Join(r.res.Left, "; "))
 	}
 	return nil
 }
@@ -413,7 +378,7 @@ func (r *trial) verify(ctx context.Context) ([]check.Violation, error) {
 	}
 	violations := check.All(r.rec.history())
 	violations = append(violations, r.heard(ctx, last)...)
-	if err := r.c.Compare(ctx, r.c.Nodes[0]); err != nil {
+	if err := r.equal(ctx); err != nil {
 		violations = append(violations, check.Violation{Rule: "compare", At: r.rec.now(), Text: err.Error()})
 	}
 	if err := r.c.Check(ctx); err != nil {
@@ -423,6 +388,21 @@ func (r *trial) verify(ctx context.Context) ([]check.Violation, error) {
 		r.rec.forget(last)
 	}
 	return violations, nil
+}
+
+// equal compares all replicas. It asks again for a while: while leadership
+// moves the answer is refused or not all voters tell; what differs stays.
+func (r *trial) equal(ctx context.Context) error {
+	wctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	var last error
+	if err := r.c.Wait(wctx, func() (bool, error) {
+		last = r.c.Compare(wctx, r.c.Nodes[0])
+		return last == nil, nil
+	}); err != nil {
+		return errors.Join(last, err)
+	}
+	return nil
 }
 
 // catchUpAs is catchUp of a client with a memory of its own.

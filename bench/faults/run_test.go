@@ -48,9 +48,14 @@ func play(t *testing.T, o Options) *Result {
 // kinds mixed, on wires of Nordic length and with five nodes.
 func TestRun(t *testing.T) {
 	t.Logf("seed %d", *seed)
+	// With the tag faults clocks can be put wrong; nothing else is different.
+	bin, err := Build(t.Context(), t.TempDir(), "faults")
+	if err != nil {
+		t.Fatal(err)
+	}
 	each := func(name string, o Options) {
 		t.Run(name, func(t *testing.T) {
-			o.Bin, o.Seed = binary(t), *seed
+			o.Bin, o.Seed = bin, *seed
 			if res := play(t, o); !res.Held() {
 				t.Errorf("seed %d: everything is kept in %s\n%s%v", *seed, res.Dir, res.Failure, res.Violations)
 			}
@@ -61,7 +66,11 @@ func TestRun(t *testing.T) {
 		return
 	}
 	for _, name := range KindNames() {
-		each(name, Options{Duration: time.Millisecond, Round: *duration, Faults: []string{name}})
+		round := *duration
+		if name == "lostdisk" {
+			round = 3 * time.Second // once
+		}
+		each(name, Options{Duration: time.Millisecond, Round: round, Faults: []string{name}})
 	}
 	each("mixed", Options{Duration: *duration * 5, Round: 20 * time.Second, Nordic: true})
 	each("five", Options{Duration: *duration * 2, Round: 20 * time.Second, Nodes: 5, Nordic: true})
@@ -69,7 +78,9 @@ func TestRun(t *testing.T) {
 }
 
 // TestSabotage shows that the harness is not blind: a build with a deliberate
-// bug is caught each time, within five minutes.
+// bug is caught each time, within five minutes. The missing syncs of a new
+// segment's name and of the state under a marker are seen by TestNoSyncIsSeen
+// of package disk: here other syncs of a running cluster soon make up for them.
 func TestSabotage(t *testing.T) {
 	t.Logf("seed %d", *seed)
 	for _, c := range []struct {
@@ -77,16 +88,15 @@ func TestSabotage(t *testing.T) {
 		faults string
 		rules  string // one of which must see it
 		log    int    // entries a log keeps
+		round  time.Duration
 	}{
-		{"sabotage_answer_early", "isolate,kill,majority", "presence silence order uids", 64},
-		{"sabotage_body_gate", "lostdisk", "presence octets check", 64},
-		{"sabotage_reuse_uid", "transfer", "uids order counters presence", 64},
-		{"sabotage_lose_flag", "transfer,kill", "flags modseqs caught up", 64},
-		{"sabotage_vanished", "transfer", "caught up", 64},
-		{"sabotage_nosync_segment", "powerall", "presence octets check", 100_000},
-		{"sabotage_nosync_dir", "powerall", "presence octets check", 100_000},
-		{"sabotage_nosync_raftdb", "powerall", "presence flags uids order counters halves", 100_000},
-		{"sabotage_nosync_state", "powerall", "presence flags uids counters compare check", 64},
+		{"sabotage_answer_early", "isolate,kill,majority", "presence silence order uids", 64, 10 * time.Second},
+		{"sabotage_body_gate", "lostdisk", "presence octets check", 64, 3 * time.Second},
+		{"sabotage_reuse_uid", "transfer", "uids order counters presence", 64, 10 * time.Second},
+		{"sabotage_lose_flag", "transfer,kill", "flags modseqs caught up", 64, 10 * time.Second},
+		{"sabotage_vanished", "transfer", "caught up", 64, 10 * time.Second},
+		{"sabotage_nosync_segment", "powerall", "presence octets check", 100_000, 10 * time.Second},
+		{"sabotage_nosync_raftdb", "powerall", "presence flags uids order counters halves", 100_000, 10 * time.Second},
 	} {
 		t.Run(strings.TrimPrefix(c.tag, "sabotage_"), func(t *testing.T) {
 			if *sabotage != "" && c.tag != "sabotage_"+*sabotage {
@@ -98,7 +108,7 @@ func TestSabotage(t *testing.T) {
 			}
 			begin := time.Now()
 			res := play(t, Options{
-				Bin: bin, Seed: *seed, Duration: 4 * time.Minute, Round: 10 * time.Second, Think: 60 * time.Millisecond,
+				Bin: bin, Seed: *seed, Duration: 4 * time.Minute, Round: c.round, Think: 60 * time.Millisecond,
 				Faults: strings.Split(c.faults, ","), LogEntries: c.log, Erase: 7 * 24 * time.Hour, Heal: 40 * time.Second, Rules: "posix",
 			})
 			if res.Held() {
