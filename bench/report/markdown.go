@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,9 +16,9 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 func (r *Report) Markdown(w io.Writer, plots []string) error {
 	var s strings.Builder
 	put := func(format string, a ...any) { fmt.Fprintf(&s, format, a...) }
+	var failed error
 	table := func(t Table) {
-		// A Builder can always be written to.
-		_ = t.Markdown(&s)
+		failed = errors.Join(failed, t.Markdown(&s))
 		s.WriteString("\n")
 	}
 	put("# %s\n\n%s. One server at a time, clients on the same machine, the same work in turn over the rounds. "+
@@ -70,7 +71,7 @@ func (r *Report) Markdown(w io.Writer, plots []string) error {
 		table(f)
 	}
 	_, err := io.WriteString(w, s.String())
-	return err
+	return errors.Join(failed, err)
 }
 
 // Text writes verdicts and summary for a terminal.
