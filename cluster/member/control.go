@@ -86,6 +86,7 @@ func (m *Manager) lead(ctx context.Context, nodes []Node) error {
 		return nil
 	}
 	reports := m.Reports(ctx)
+	m.meet(nodes)
 	var errs []error
 	var still []Replica
 	for _, r := range led {
@@ -316,7 +317,7 @@ func (m *Manager) reconcile(ctx context.Context, r Replica, nodes []Node, report
 		case !in:
 			log.Info("adding a replica", "server", gr.ServerID)
 			return true, r.AddNonvoter(ctx, gr.ServerID)
-		case voters < MaxVoters && caughtUp(gr, r.Report()):
+		case voters < MaxVoters && caughtUp(gr, r.Report()) && m.knownTo(n.ID, servers, reports):
 			log.Info("replica becomes a voter", "server", s.ID)
 			return true, r.Promote(ctx, s.ID)
 		}
@@ -336,6 +337,50 @@ func (m *Manager) reconcile(ctx context.Context, r Replica, nodes []Node, report
 		}
 	}
 	return false, nil
+}
+
+// meet notes for nodes that are new on the roster an index of the directory
+// that has them: what this node has applied by now.
+func (m *Manager) meet(nodes []Node) {
+	dir, ok := m.Host.Replica(cluster.Directory)
+	if !ok {
+		return
+	}
+	at := dir.Report().Applied
+	for id := range m.met {
+		if _, on := find(nodes, id); !on {
+			delete(m.met, id)
+		}
+	}
+	for _, n := range nodes {
+		if _, ok := m.met[n.ID]; !ok {
+			m.met[n.ID] = at
+		}
+	}
+}
+
+// knownTo reports whether a majority of the voters, and every one that answers,
+// has applied that the node is a member. Voters admit only whom they know, so a node that votes unknown to
+// them could be left with some of them as the only survivors, and none of them
+// would ever elect.
+func (m *Manager) knownTo(id cluster.NodeID, servers []Server, reports map[cluster.NodeID]NodeReport) bool {
+	at, met := m.met[id]
+	voters, know := 0, 0
+	for _, s := range servers {
+		if !s.Voter {
+			continue
+		}
+		voters++
+		d, ok := reports[s.Node].group(cluster.Directory)
+		switch {
+		case !ok:
+		case !met || d.Applied < at:
+			return false
+		default:
+			know++
+		}
+	}
+	return know > voters/2
 }
 
 // caughtUp reports whether a replica may vote: it has applied nearly all the

@@ -150,6 +150,8 @@ type Manager struct {
 	// Only run touches these.
 	shutOut int // ticks in a row
 	spread  spread
+	// met is, per node on the roster, an index of the directory that has it.
+	met map[cluster.NodeID]uint64
 
 	mu      sync.Mutex
 	ca      *authority              // cached
@@ -164,6 +166,7 @@ func New(c Config) *Manager {
 	m := &Manager{
 		Config: c, kick: make(chan struct{}, 1), stop: func() {}, now: c.Now,
 		present: map[cluster.NodeID]bool{}, held: map[cluster.GroupID]time.Time{},
+		met: map[cluster.NodeID]uint64{},
 	}
 	if m.now == nil {
 		m.now = time.Now

@@ -177,6 +177,9 @@ func (d *Directory) putNode(t *tx, c *pb.PutNode) (*pb.Result, error) {
 			return nil, err
 		}
 	}
+	// Members admit each other by this row before any group can elect: who has
+	// applied it must know it after a power loss too, without help of others.
+	t.sync = true
 	n := NodeRow{Name: c.Name, Address: c.Address, PublicKey: c.PublicKey, Level: c.Level, Leaving: c.Leaving}
 	_, err = t.put(key, at, n.encode(nil))
 	return code(pb.Code_OK), err

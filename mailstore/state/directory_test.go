@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -211,4 +212,45 @@ func TestDirectoryCluster(t *testing.T) {
 	}
 	r.do(pb.Code_OK, &pb.Command{Op: &pb.Command_RemoveDomain{RemoveDomain: &pb.RemoveDomain{Hash: hash("example.org")}}})
 	r.do(pb.Code_INVALID, openAccount(5))
+}
+
+// A member that was applied is there after a power loss, without help of the
+// log: nodes admit each other by it before they can elect.
+func TestMembersSurvivePowerLoss(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	open := func(fs vfs.FS) (*DB, *Directory) {
+		t.Helper()
+		db, err := Open(fs, "state", testOptions(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := db.Directory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db, d
+	}
+	shut := func(db *DB, d *Directory) {
+		t.Helper()
+		if err := errors.Join(d.Close(), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, d := open(fs)
+	r := &dirRig{t: t, db: db, d: d, now: startTime}
+	r.do(pb.Code_OK, &pb.Command{Op: &pb.Command_PutNode{PutNode: &pb.PutNode{
+		Id: id16(9), Name: "nine", Address: "192.0.2.9:1", PublicKey: []byte{9}, Level: 1,
+	}}})
+	lost := fs.CrashClone(vfs.CrashCloneCfg{})
+	shut(db, d)
+	db, d = open(lost)
+	rd := d.Read()
+	nodes, err := rd.Nodes()
+	if err != nil || len(nodes) != 1 || nodes[0].Name != "nine" {
+		t.Errorf("after the loss the members are %v, %v", nodes, err)
+	}
+	if err := rd.Close(); err != nil {
+		t.Error(err)
+	}
+	shut(db, d)
 }

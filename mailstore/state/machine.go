@@ -230,14 +230,18 @@ func (m *machine) Apply(entries []cluster.Entry) ([]cluster.Result, error) {
 		return nil, stopped
 	}
 	t := &m.t
-	t.batch = m.db.p.NewIndexedBatch()
+	t.batch, t.sync = m.db.p.NewIndexedBatch(), false
 	results, err := m.run(t, &at, entries)
 	if err == nil && at.index > before {
 		at.sum = t.sum
 		t.kb, t.vb = m.table(t.kb[:0], tabApplied), at.encode(t.vb[:0])
 		if err = t.batch.Set(t.kb, t.vb, nil); err == nil {
 			m.exec.committing(at.index)
-			err = m.db.p.Apply(t.batch, pebble.NoSync)
+			how := pebble.NoSync
+			if t.sync && !noSyncState {
+				how = pebble.Sync
+			}
+			err = m.db.p.Apply(t.batch, how)
 		}
 	}
 	if cerr := t.batch.Close(); err == nil {

@@ -18,6 +18,8 @@ type tx struct {
 	sum   sum
 	kb    []byte // scratch for keys
 	vb    []byte // scratch for values
+	// sync makes the batch durable before it counts as applied.
+	sync bool
 }
 
 // absent is the hash of a row that does not exist.
