@@ -147,7 +147,7 @@ func listenIMAP(t *testing.T, mem *imapmemserver.Server, cfg *tls.Config, implic
 	t.Helper()
 	s := imapserver.New(&imapserver.Options{
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			return mem.NewSession(), nil, nil
+			return &polling{mem.NewSession().(imapserver.SessionIMAP4rev2)}, nil, nil
 		},
 		Caps:         imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}},
 		InsecureAuth: cfg == nil, TLSConfig: cfg,
@@ -162,6 +162,25 @@ func listenIMAP(t *testing.T, mem *imapmemserver.Server, cfg *tls.Config, implic
 	}
 	serve(t, func() error { return s.Serve(l) }, s.Close)
 	return addr
+}
+
+// polling looks for news itself while it idles: what comes between the answer
+// to IDLE and the library's own wait would be told only with the next news.
+type polling struct{ imapserver.SessionIMAP4rev2 }
+
+func (s *polling) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return nil
+		case <-tick.C:
+			if err := s.Poll(w, true); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func serve(t *testing.T, run, stop func() error) {
