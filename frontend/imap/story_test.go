@@ -260,6 +260,8 @@ var volatile = []struct {
 	out string
 }{
 	{regexp.MustCompile(`EMAILID \(M[0-9a-f]{32}\)`), "EMAILID (M…)"},
+	// basics.story has the list.
+	{regexp.MustCompile(`\[CAPABILITY [^\]]*\]`), "[CAPABILITY …]"},
 	{regexp.MustCompile(`THREADID \(T[0-9a-f]{32}\)`), "THREADID (T…)"},
 	{regexp.MustCompile(`(UIDVALIDITY|APPENDUID|COPYUID) \d+`), "$1 V"},
 	// Told to others after a while, which nobody waits for; TestRecent looks

@@ -1,7 +1,7 @@
 server tlsonly
 # Passwords only under TLS.
 A> a1 CAPABILITY
-A< * OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID SASL-IR STARTTLS LOGINDISABLED] altmail ready
+A< * OK [CAPABILITY …] altmail ready
 A< * CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID SASL-IR STARTTLS LOGINDISABLED
 A< a1 OK CAPABILITY completed
 A> a2 LOGIN alice@example.org secret
