@@ -12,6 +12,7 @@ var loginCaps = []string{
 	"SPECIAL-USE", "CREATE-SPECIAL-USE", "LIST-EXTENDED", "LIST-STATUS",
 	"ESEARCH", "SEARCHRES", "BINARY", "CONDSTORE", "QRESYNC", "STATUS=SIZE", "OBJECTID",
 	"SAVEDATE", "WITHIN", "MULTIAPPEND", "UTF8=ACCEPT",
+	"QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE",
 }
 
 // capabilities returns the list for the state the session is in.

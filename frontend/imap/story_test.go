@@ -284,7 +284,7 @@ func normalize(s string) string {
 //
 //	# comment
 //	message NAME          the lines up to a single "." are a message
-//	store DIRECTIVE       quota BYTES | unavailable | available
+//	store DIRECTIVE       quota BYTES [MESSAGES] | unavailable | available
 //	server OPTION         before any client: tlsonly | limit OCTETS | connections N | impatient
 //	X> text               client X sends a line; {{NAME}} is a message as a literal,
 //	                      {{V}} the last UIDVALIDITY that any client was told
@@ -494,11 +494,16 @@ func (k *kit) option(opt string) {
 	word, arg, _ := strings.Cut(opt, " ")
 	switch word {
 	case "quota":
-		n, err := strconv.Atoi(arg)
+		octets, messages, _ := strings.Cut(arg, " ")
+		n, err := strconv.ParseUint(octets, 10, 64)
 		if err != nil {
 			k.t.Fatal(err)
 		}
-		if err := k.stack.Commit.SetQuota(context.Background(), k.alice, uint64(n), 0); err != nil {
+		m, err := strconv.ParseUint("0"+messages, 10, 64)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if err := k.stack.Commit.SetQuota(context.Background(), k.alice, n, m); err != nil {
 			k.t.Fatal(err)
 		}
 	case "unavailable", "available":

@@ -54,6 +54,10 @@ func init() {
 		"STATUS":      {run: cmdStatus, states: loggedIn},
 		"APPEND":      {run: cmdAppend, states: loggedIn, literal: appendLiteral},
 		"IDLE":        {run: cmdIdle, states: loggedIn, noArgs: true},
+		// RFC 9208
+		"GETQUOTA":     {run: cmdGetQuota, states: loggedIn},
+		"GETQUOTAROOT": {run: cmdGetQuotaRoot, states: loggedIn},
+		"SETQUOTA":     {run: cmdSetQuota, states: loggedIn},
 		// 6.4
 		"CHECK":       {run: cmdNoop, states: selected, noArgs: true}, // RFC 3501 section 6.4.1
 		"CLOSE":       {run: cmdClose, states: selected, noArgs: true, quiet: true},
