@@ -40,26 +40,31 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// ID names a journal: what is at an LSN means something only together with it.
+type ID [16]byte
+
 // putSegHeader fills the first 64 bytes of a segment.
-func putSegHeader(b []byte, base uint64) {
+func putSegHeader(b []byte, id ID, base uint64) {
 	clear(b[:segHeader])
 	copy(b, segMagic)
 	binary.LittleEndian.PutUint32(b[8:], segVersion)
 	binary.LittleEndian.PutUint64(b[16:], base)
+	copy(b[24:40], id[:])
 	binary.LittleEndian.PutUint32(b[segHeader-4:], crc32.Checksum(b[:segHeader-4], castagnoli))
 }
 
-// parseSegHeader returns the LSN of the segment's first record. ok is false for
-// a segment that was never used or whose reuse was torn.
-func parseSegHeader(b []byte) (base uint64, ok bool, err error) {
+// parseSegHeader returns whose segment it is and the LSN of its first record.
+// ok is false for a segment that was never used or whose reuse was torn.
+func parseSegHeader(b []byte) (id ID, base uint64, ok bool, err error) {
 	if len(b) < segHeader || string(b[:8]) != segMagic ||
 		binary.LittleEndian.Uint32(b[segHeader-4:]) != crc32.Checksum(b[:segHeader-4], castagnoli) {
-		return 0, false, nil
+		return id, 0, false, nil
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != segVersion {
-		return 0, false, fmt.Errorf("journal: a segment of version %d, this program knows %d", v, segVersion)
+		return id, 0, false, fmt.Errorf("journal: a segment of version %d, this program knows %d", v, segVersion)
 	}
-	return binary.LittleEndian.Uint64(b[16:]), true, nil
+	copy(id[:], b[24:40])
+	return id, binary.LittleEndian.Uint64(b[16:]), true, nil
 }
 
 // record is a parsed record header.

@@ -21,9 +21,9 @@ type Options struct {
 	Fatal func(error)
 	// Logger is told what was found at Open; nil for silence.
 	Logger *slog.Logger
-	// SegmentSize is the size of one file; 16 MiB. Segments is how many there
-	// may be; 8. When all hold records that are not in their own files yet,
-	// Append waits.
+	// SegmentSize is the size of one file; 4 MiB. Segments is how many there
+	// may be; 16. When all hold records that are not in their own files yet,
+	// Append waits. Three or four are enough for a busy node.
 	SegmentSize int64
 	Segments    int
 	// Linger is how long records that nobody waits for yet may lie before they
@@ -38,6 +38,11 @@ type Journal struct {
 	dir string
 	o   Options
 	log *slog.Logger
+	id  ID
+
+	// files is held while a file is taken into use or removed: the names that a
+	// crash leaves behind must be a run of the newest files.
+	files sync.Mutex
 
 	mu      sync.Mutex
 	work    sync.Cond // wakes the writer
@@ -51,9 +56,12 @@ type Journal struct {
 	free    []*segment
 	found   map[Stream][]found // what Open met, until Settle
 	kept    map[Stream]uint64  // left behind by writers that were closed too early
+	dropped map[Stream]bool    // had records that nobody redid before Settle
+	redone  map[Stream]bool    // had a writer or a Replay since Open
 	serial  uint32             // of the newest file's name
 	failed  error
 	closing bool
+	shut    bool // the files are closed
 	stopped chan struct{}
 
 	stats struct{ syncs, records, bytes, waits atomic.Uint64 }
@@ -86,6 +94,9 @@ type Stats struct {
 	Held uint64
 }
 
+// errClosed answers what can't be finished because the journal closes.
+var errClosed = fmt.Errorf("journal: closed: %w", cluster.ErrStopped)
+
 const (
 	maxBatch  = 8 << 20
 	keepBatch = 1 << 20
@@ -99,10 +110,10 @@ func (o *Options) fill() error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.SegmentSize == 0 {
-		o.SegmentSize = 16 << 20
+		o.SegmentSize = 4 << 20
 	}
 	if o.Segments == 0 {
-		o.Segments = 8
+		o.Segments = 16
 	}
 	if o.Linger == 0 {
 		o.Linger = 2 * time.Millisecond
@@ -144,6 +155,7 @@ func (j *Journal) Stream(s Stream, flush func()) (*Writer, error) {
 		return nil, fmt.Errorf("journal: stream %s left records that only a restart can redo", s)
 	}
 	w := &Writer{j: j, stream: s, flush: flush, home: j.next, last: j.next}
+	j.redone[s] = true
 	j.streams[s] = w
 	return w, nil
 }
@@ -238,7 +250,12 @@ func (w *Writer) Home(lsn uint64) {
 	}
 }
 
-// LSN returns where the next record of any stream will be.
+// ID tells this journal from one that was in its place before or after. A new
+// one is drawn when a journal is made in an empty directory.
+func (j *Journal) ID() ID { return j.id }
+
+// LSN returns where the next record of any stream will be. Records just below
+// it may not be durable yet.
 func (j *Journal) LSN() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -343,7 +360,10 @@ func (j *Journal) Close() error {
 	j.room.Broadcast()
 	j.mu.Unlock()
 	<-j.stopped
+	j.files.Lock()
+	defer j.files.Unlock()
 	j.mu.Lock()
+	j.shut = true
 	files := slices.Concat(j.segs, j.free)
 	j.segs, j.free = nil, nil
 	j.mu.Unlock()

@@ -107,6 +107,7 @@ func TestPowerLoss(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		fs := vfs.NewCrashableMem()
+		size := []int64{4096, 12 << 10, 20 << 10}[seed%3]
 		type kept struct {
 			n    int // newest appended
 			sure int // newest durable
@@ -114,7 +115,7 @@ func TestPowerLoss(t *testing.T) {
 		}
 		have := map[int]*kept{1: {}, 2: {}, 3: {}}
 		for life := range 4 {
-			j := open(t, fs, Options{SegmentSize: 4096, Segments: 3, Linger: time.Microsecond})
+			j := open(t, fs, Options{SegmentSize: size, Segments: 3, Linger: time.Microsecond})
 			for g, k := range have {
 				next := -1
 				for _, rec := range replay(t, j, g) {
@@ -168,7 +169,7 @@ func TestPowerLoss(t *testing.T) {
 				close(ready)
 				ws[g] = w
 			}
-			j.Settle()
+			must(t, j.Settle())
 			crashAt := rng.IntN(120)
 			for range crashAt {
 				g := 1 + rng.IntN(3)
@@ -210,9 +211,89 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
+// TestPowerLossAtEvery lets the power go before every single operation on the
+// disk of a run that uses its files several times, and starts again on what is
+// left of it.
+func TestPowerLossAtEvery(t *testing.T) {
+	for dice := range uint64(4) {
+		powerLossAtEvery(t, dice)
+	}
+}
+
+func powerLossAtEvery(t *testing.T, dice uint64) {
+	// Larger than a block, so that a part of it may reach the disk.
+	large := func(i int) []byte { return bytes.Repeat(content(1, i)[:1], 500+i%4*2500) }
+	const size, n = 16 << 10, 40
+	done := false
+	for k := 1; !done; k++ {
+		mem := vfs.NewCrashableMem()
+		rng := rand.New(rand.NewPCG(uint64(k), dice))
+		var mu sync.Mutex
+		var after *vfs.MemFS
+		var sure, home, sureThen, homeThen, ops int
+		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(o errorfs.Op) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if o.Kind.ReadOrWrite() == errorfs.OpIsWrite && o.Kind != errorfs.OpFileClose {
+				if ops++; ops == k {
+					after = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 20 + rng.IntN(60), RNG: rng})
+					sureThen, homeThen = sure, home
+				}
+			}
+			return nil
+		}))
+		j := open(t, fs, Options{SegmentSize: size, Segments: 3})
+		w := stream(t, j, 1, nil)
+		must(t, j.Settle())
+		for i := 1; i <= n; i++ {
+			tk, err := w.Append(binary.BigEndian.AppendUint32(nil, uint32(i)), large(i))
+			must(t, err)
+			must(t, tk.Wait())
+			mu.Lock()
+			sure = i
+			if i%5 == 0 {
+				home = i
+			}
+			mu.Unlock()
+			if i%5 == 0 {
+				w.Home(tk.End)
+			}
+		}
+		must(t, j.Close())
+		mu.Lock()
+		done = after == nil
+		mu.Unlock()
+		if done {
+			if k < 100 {
+				t.Fatalf("%d operations in all", k)
+			}
+			return
+		}
+		j, err := Open(after, "journal", Options{SegmentSize: size, Segments: 3, Fatal: func(err error) { t.Errorf("fatal: %v", err) }})
+		if err != nil {
+			t.Fatalf("before operation %d: %v", k, err)
+		}
+		next := 0
+		for _, rec := range replay(t, j, 1) {
+			i := int(binary.BigEndian.Uint32(rec))
+			if next != 0 && i != next || !bytes.Equal(rec[4:], large(i)) {
+				t.Fatalf("before operation %d: record %d, want %d", k, i, next)
+			}
+			if next == 0 && i > homeThen+1 {
+				t.Fatalf("before operation %d: begins at %d, home is %d", k, i, homeThen)
+			}
+			next = i + 1
+		}
+		if next != 0 && next <= sureThen || next == 0 && sureThen > homeThen {
+			t.Fatalf("before operation %d: ends before %d, %d were durable", k, next, sureThen)
+		}
+		must(t, j.Close())
+	}
+}
+
 func content(g, n int) []byte {
 	r := rand.New(rand.NewPCG(uint64(g), uint64(n)))
-	b := make([]byte, r.IntN(900))
+	b := make([]byte, 1+r.IntN(900))
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}
@@ -282,7 +363,7 @@ func TestReuse(t *testing.T) {
 		default:
 		}
 	})
-	j.Settle()
+	must(t, j.Settle())
 	done := make(chan uint64, 1000)
 	go func() {
 		defer close(done)
@@ -319,11 +400,113 @@ func TestReuse(t *testing.T) {
 	must(t, j.Close())
 }
 
+// TestRestarts: starting again and again does not collect files, and a journal
+// that was lost is not taken for the one in its place.
+func TestRestarts(t *testing.T) {
+	fs := vfs.NewMem()
+	var id ID
+	for i := range 12 {
+		j := open(t, fs, Options{SegmentSize: 4096})
+		if i == 0 {
+			id = j.ID()
+		}
+		if j.ID() != id || id == (ID{}) {
+			t.Fatalf("start %d: journal %x, it was %x", i, j.ID(), id)
+		}
+		if got := replay(t, j, 1); len(got) < min(i, 1) || len(got) > keepFree+1 {
+			t.Fatalf("start %d: %d records", i, len(got))
+		}
+		w := stream(t, j, 1, nil)
+		tk, err := w.Append([]byte("x"))
+		must(t, err)
+		must(t, tk.Wait())
+		must(t, j.Settle())
+		must(t, j.Close())
+		names, err := fs.List("journal")
+		must(t, err)
+		if len(names) > keepFree+1 {
+			t.Fatalf("start %d: %v", i, names)
+		}
+	}
+	must(t, fs.RemoveAll("journal"))
+	j := open(t, fs, Options{SegmentSize: 4096})
+	if j.ID() == id {
+		t.Error("a new journal has the name of the lost one")
+	}
+	must(t, j.Close())
+	old := vfs.NewMem()
+	k := open(t, old, Options{SegmentSize: 4096})
+	must(t, k.Close())
+	_, err := vfs.Clone(old, fs, "journal/00000001.journal", "journal/000000ff.journal")
+	must(t, err)
+	if _, err := Open(fs, "journal", Options{Fatal: func(error) {}, SegmentSize: 4096}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("files of two journals: %v", err)
+	}
+}
+
+// TestDropped: records that nobody asked for before Settle are not forgotten
+// without a trace.
+func TestDropped(t *testing.T) {
+	fs := vfs.NewMem()
+	j := open(t, fs, Options{})
+	for g := 1; g <= 2; g++ {
+		tk, err := stream(t, j, g, nil).Append([]byte("x"))
+		must(t, err)
+		must(t, tk.Wait())
+	}
+	must(t, j.Close())
+	j = open(t, fs, Options{})
+	replay(t, j, 1)
+	must(t, j.Settle())
+	if j.Dropped(Stream{1, KindLog}) || !j.Dropped(Stream{2, KindLog}) {
+		t.Error("group 2 was not asked for, group 1 was")
+	}
+	must(t, j.Close())
+	if err := j.Renew(); err == nil {
+		t.Error("renewed a closed journal")
+	}
+}
+
+// TestCloseFull: a journal that is full because an owner gave up closes, and
+// tells who waits.
+func TestCloseFull(t *testing.T) {
+	j := open(t, vfs.NewMem(), Options{SegmentSize: 4096, Segments: 3, Fatal: func(err error) { t.Errorf("fatal: %v", err) }})
+	w := stream(t, j, 1, func() {})
+	must(t, j.Settle())
+	done := make(chan error)
+	go func() {
+		for {
+			tk, err := w.Append(make([]byte, 1000))
+			if err == nil {
+				err = tk.Wait()
+			}
+			if err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for j.Stats().Waits == 0 {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("never full")
+		}
+	}
+	must(t, j.Close())
+	if err := <-done; !errors.Is(err, cluster.ErrStopped) {
+		t.Errorf("the one who waited was told %v", err)
+	}
+}
+
 // TestFull: with nothing taken home tickets wait, and go on after Home.
 func TestFull(t *testing.T) {
 	j := open(t, vfs.NewMem(), Options{SegmentSize: 4096, Segments: 3})
 	w := stream(t, j, 1, func() {})
-	j.Settle()
+	must(t, j.Settle())
 	sent := make(chan Ticket, 100)
 	go func() {
 		defer close(sent)
@@ -408,7 +591,7 @@ func TestRenew(t *testing.T) {
 		defer mu.Unlock()
 		w.Home(last)
 	})
-	j.Settle()
+	must(t, j.Settle())
 	secret := []byte("the word that must be gone")
 	for range 40 {
 		tk, err := w.Append(secret, make([]byte, 400))
@@ -481,7 +664,7 @@ func TestFailure(t *testing.T) {
 // TestGolden pins the bytes.
 func TestGolden(t *testing.T) {
 	var h [segHeader]byte
-	putSegHeader(h[:], 0x1122334455667788)
+	putSegHeader(h[:], ID{0xa0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, 0x1122334455667788)
 	rec := make([]byte, span(5))
 	copy(rec[recHeader:], "hello")
 	putRecord(rec, record{lsn: 7, durable: 3, stream: Stream{9, KindBody}, size: 5})
@@ -541,6 +724,6 @@ func BenchmarkAppend(b *testing.B) {
 func openDisk(b *testing.B) *Journal {
 	j, err := Open(vfs.Default, b.TempDir(), Options{Fatal: func(err error) { b.Error(err) }})
 	must(b, err)
-	j.Settle()
+	must(b, j.Settle())
 	return j
 }

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +35,8 @@ func Open(fs vfs.FS, dir string, o Options) (*Journal, error) {
 		streams: make(map[Stream]*Writer),
 		found:   make(map[Stream][]found),
 		kept:    make(map[Stream]uint64),
+		dropped: make(map[Stream]bool),
+		redone:  make(map[Stream]bool),
 		stopped: make(chan struct{}),
 	}
 	j.work.L, j.room.L = &j.mu, &j.mu
@@ -53,6 +57,11 @@ func (j *Journal) open() error {
 	}
 	if err := j.list(); err != nil {
 		return err
+	}
+	if len(j.segs) == 0 {
+		if _, err := rand.Read(j.id[:]); err != nil {
+			return err
+		}
 	}
 	end, err := j.scan()
 	if err != nil {
@@ -105,7 +114,7 @@ func (j *Journal) list() error {
 			return err
 		}
 		s := &segment{name: name, file: f, last: make(map[Stream]uint64)}
-		base, size, ok, err := readSegHeader(f)
+		id, base, size, ok, err := readSegHeader(f)
 		if err != nil {
 			j.free = append(j.free, s)
 			return err
@@ -114,6 +123,11 @@ func (j *Journal) list() error {
 		case ok:
 			if len(j.segs) == 0 {
 				j.o.SegmentSize = size // of an earlier configuration: it stays
+				j.id = id
+			}
+			if id != j.id {
+				j.free = append(j.free, s)
+				return fmt.Errorf("%w: %s is a file of another journal", ErrDamaged, name)
 			}
 			s.base = base
 			j.segs = append(j.segs, s)
@@ -127,19 +141,17 @@ func (j *Journal) list() error {
 		}
 	}
 	slices.SortFunc(j.segs, func(a, b *segment) int {
-		if a.base < b.base {
-			return -1
-		}
-		return 1
+		// A file begun by Open or Renew may have the base of an empty one before it.
+		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.name, b.name))
 	})
 	return nil
 }
 
 // readSegHeader returns the newer of the two headers that hold.
-func readSegHeader(f vfs.File) (base uint64, size int64, ok bool, err error) {
+func readSegHeader(f vfs.File) (id ID, base uint64, size int64, ok bool, err error) {
 	st, err := f.Stat()
 	if err != nil {
-		return 0, 0, false, err
+		return id, 0, 0, false, err
 	}
 	size = st.Size()
 	var h [segHeader]byte
@@ -148,17 +160,17 @@ func readSegHeader(f vfs.File) (base uint64, size int64, ok bool, err error) {
 			continue
 		}
 		if _, err := f.ReadAt(h[:], off); err != nil && !errors.Is(err, io.EOF) {
-			return 0, 0, false, err
+			return id, 0, 0, false, err
 		}
-		b, good, err := parseSegHeader(h[:])
+		who, b, good, err := parseSegHeader(h[:])
 		if err != nil {
-			return 0, 0, false, err
+			return id, 0, 0, false, err
 		}
 		if good {
-			base, ok = max(base, b), true
+			id, base, ok = who, max(base, b), true
 		}
 	}
-	return base, size, ok, nil
+	return id, base, size, ok, nil
 }
 
 // scan reads all records in order and returns where they end.
@@ -244,6 +256,7 @@ func readAll(f vfs.File) ([]byte, error) {
 func (j *Journal) Replay(s Stream, f func(end uint64, content []byte) error) error {
 	j.mu.Lock()
 	list := j.found[s]
+	j.redone[s] = true
 	j.mu.Unlock()
 	var buf []byte
 	for _, r := range list {
@@ -284,12 +297,50 @@ func (j *Journal) Streams() []Stream {
 }
 
 // Settle forgets what Open found: every owner has redone its records, and the
-// rest belongs to groups that are not here any more.
-func (j *Journal) Settle() {
+// rest belongs to groups that are not here any more. Files that were needed for
+// them are removed.
+func (j *Journal) Settle() error {
 	j.mu.Lock()
-	defer j.mu.Unlock()
+	for s := range j.found {
+		if !j.redone[s] {
+			j.dropped[s] = true
+		}
+	}
 	clear(j.found)
 	j.collect()
+	j.mu.Unlock()
+	return j.trim(keepFree)
+}
+
+// Dropped reports whether Settle forgot records of a stream that nobody had
+// asked for: whoever opens the stream's old files now would miss them.
+func (j *Journal) Dropped(s Stream) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.dropped[s]
+}
+
+// keepFree is how many files without records are kept for the next ones.
+const keepFree = 2
+
+// trim removes free files, the oldest first and each durably: with a gap among
+// them Open would take the journal for damaged.
+func (j *Journal) trim(keep int) error {
+	j.files.Lock()
+	defer j.files.Unlock()
+	for {
+		j.mu.Lock()
+		if len(j.free) <= keep || j.shut {
+			j.mu.Unlock()
+			return nil
+		}
+		s := j.free[0]
+		j.free = j.free[1:]
+		j.mu.Unlock()
+		if err := errors.Join(s.file.Close(), j.fs.Remove(j.fs.PathJoin(j.dir, s.name)), j.syncDir()); err != nil {
+			return fmt.Errorf("journal: removing a file: %w", err)
+		}
+	}
 }
 
 // Renew removes every file that was written before the call, so that nothing
@@ -297,6 +348,10 @@ func (j *Journal) Settle() {
 // records home; it returns when that is done and the old files are gone.
 func (j *Journal) Renew() error {
 	j.mu.Lock()
+	if j.closing {
+		j.mu.Unlock()
+		return errClosed
+	}
 	b := j.build
 	b.turn = true
 	j.work.Signal()
@@ -312,7 +367,7 @@ func (j *Journal) Renew() error {
 			err := j.failed
 			j.mu.Unlock()
 			if err == nil {
-				return fmt.Errorf("journal: closed while it was renewed")
+				err = errClosed
 			}
 			return err
 		}
@@ -329,16 +384,6 @@ func (j *Journal) Renew() error {
 		j.room.Wait()
 		t.Stop()
 	}
-	old := j.free
-	j.free = nil
 	j.mu.Unlock()
-	var errs []error
-	for _, s := range old {
-		errs = append(errs, s.file.Close(), j.fs.Remove(j.fs.PathJoin(j.dir, s.name)))
-	}
-	errs = append(errs, j.syncDir())
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("journal: renewing: %w", err)
-	}
-	return nil
+	return j.trim(0)
 }

@@ -67,7 +67,13 @@ func (j *Journal) run() {
 		if err == nil && b.turn {
 			err = j.advance(durable, true)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, errClosed):
+			// Not a failure of the disk, but nothing may follow the gap.
+			j.mu.Lock()
+			j.failed = err
+			j.mu.Unlock()
+		case err != nil:
 			err = j.fail(err)
 		}
 		j.mu.Lock()
@@ -162,8 +168,10 @@ func (j *Journal) write(b *batch) error {
 		if _, err := s.file.WriteAt(piece, s.used); err != nil {
 			return fmt.Errorf("writing: %w", err)
 		}
-		if err := s.file.SyncData(); err != nil {
-			return fmt.Errorf("syncing: %w", err)
+		if !noSync {
+			if err := s.file.SyncData(); err != nil {
+				return fmt.Errorf("syncing: %w", err)
+			}
 		}
 		j.stats.syncs.Add(1)
 		j.stats.bytes.Add(uint64(len(piece)))
@@ -189,6 +197,10 @@ func (j *Journal) advance(base uint64, fresh bool) error {
 			j.mu.Unlock()
 			return j.failed
 		}
+		if j.closing {
+			j.mu.Unlock()
+			return errClosed
+		}
 		j.stats.waits.Add(1)
 		j.ask(true)
 		// An owner may have been asked before it knew of its newest records.
@@ -200,6 +212,18 @@ func (j *Journal) advance(base uint64, fresh bool) error {
 		j.room.Wait()
 		t.Stop()
 	}
+	j.mu.Unlock()
+	if err := j.use(base, fresh); err != nil {
+		return err
+	}
+	return j.trim(keepFree)
+}
+
+// use makes a free or a new file the one written to.
+func (j *Journal) use(base uint64, fresh bool) error {
+	j.files.Lock()
+	defer j.files.Unlock()
+	j.mu.Lock()
 	var s *segment
 	if !fresh && len(j.free) > 0 {
 		s, j.free = j.free[0], j.free[1:]
@@ -225,14 +249,18 @@ func (j *Journal) advance(base uint64, fresh bool) error {
 }
 
 // begin starts a segment's life at base. The header, and its copy at the end,
-// become durable with the first records, or do not count.
+// are durable before the first record is written over what an earlier life left:
+// records of two lives under the old header would look like damage.
 func (j *Journal) begin(s *segment, base uint64) error {
 	var h [segHeader]byte
-	putSegHeader(h[:], base)
+	putSegHeader(h[:], j.id, base)
 	for _, off := range []int64{0, j.o.SegmentSize - segHeader} {
 		if _, err := s.file.WriteAt(h[:], off); err != nil {
 			return fmt.Errorf("writing: %w", err)
 		}
+	}
+	if err := s.file.SyncData(); err != nil {
+		return fmt.Errorf("syncing: %w", err)
 	}
 	s.base, s.used, s.last = base, segHeader, make(map[Stream]uint64)
 	return nil
@@ -242,11 +270,20 @@ func (j *Journal) begin(s *segment, base uint64) error {
 // full.
 const askAgain = 10 * time.Millisecond
 
-// ask tells every owner with records in an older segment to take them home;
-// again also those that were asked before. Called with the lock.
-func (j *Journal) ask(again bool) {
+// lag is how many full segments may hold an owner's records before it is asked
+// to take them home: large pieces are cheaper than small ones.
+const lag = 2
+
+// ask tells every owner with records in an old segment to take them home; all
+// asks those with any records, also those that were asked before. Called with
+// the lock.
+func (j *Journal) ask(all bool) {
+	old := uint64(0)
+	if n := len(j.segs) - 1 - lag; n >= 0 {
+		old = j.segs[n+1].base
+	}
 	for _, w := range j.streams {
-		if w.home < w.last && (again || w.asked < w.last) && w.flush != nil {
+		if w.home < w.last && (all || w.home < old && w.asked < w.last) && w.flush != nil {
 			w.asked = w.last
 			go w.flush()
 		}
