@@ -54,6 +54,8 @@ var fetchNeed = map[imapwire.FetchItem]need{
 	imapwire.FetchEnvelope:      needSummary,
 	imapwire.FetchBody:          needSummary,
 	imapwire.FetchBodyStructure: needSummary,
+	imapwire.FetchPreview:       needSummary, // and a chunk of the body
+	imapwire.FetchPreviewLazy:   needSummary,
 	imapwire.FetchSection:       needBody,
 	imapwire.FetchBinary:        needBody,
 	imapwire.FetchBinarySize:    needBody,

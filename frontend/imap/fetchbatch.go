@@ -303,6 +303,8 @@ func (b *fetchBatch) small(out []byte, a *imapwire.FetchAtt, m *mailstore.Messag
 			return out, errors.Join(mailstore.ErrDamaged, errors.New("imap: a parsed message has no parts"))
 		}
 		return out, nil
+	case imapwire.FetchPreview, imapwire.FetchPreviewLazy:
+		return o.appendPreview(out, a.Item == imapwire.FetchPreviewLazy, utf8)
 	case imapwire.FetchSection:
 		fields, ok, err := o.fields(b.fields[:0], a.Section)
 		if err != nil {

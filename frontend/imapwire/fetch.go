@@ -21,6 +21,8 @@ const (
 	FetchSection       // BODY[...], and the RFC822 items
 	FetchBinary        // BINARY[...]
 	FetchBinarySize    // BINARY.SIZE[...]
+	FetchPreview       // RFC 8970
+	FetchPreviewLazy   // PREVIEW (LAZY)
 )
 
 // Section is what FetchSection and FetchBinary ask for.
@@ -155,6 +157,8 @@ func (f *Fetch) att(s *Scanner) {
 		f.section(s, FetchBinary, true)
 	case "BINARY.SIZE":
 		f.section(s, FetchBinarySize, true)
+	case "PREVIEW":
+		f.Atts = append(f.Atts, FetchAtt{Item: s.preview()})
 	// RFC 3501 section 6.4.5; gone from RFC 9051 but asked for all the same.
 	case "RFC822":
 		f.Atts = append(f.Atts, FetchAtt{FetchSection, &Section{Name: "RFC822"}})
@@ -165,6 +169,26 @@ func (f *Fetch) att(s *Scanner) {
 	default:
 		s.Fail("unknown fetch item")
 	}
+}
+
+// preview reads the modifiers of PREVIEW (RFC 8970 section 6). What else may
+// follow in parentheses are modifiers of FETCH.
+func (s *Scanner) preview() FetchItem {
+	at := s.pos
+	if !s.Take(' ') || !s.Take('(') || s.PeekWord() != "LAZY" {
+		if s.ok() {
+			s.pos = at
+		}
+		return FetchPreview
+	}
+	s.pos = at
+	s.SP()
+	s.List(func() {
+		if s.Word() != "LAZY" {
+			s.Fail("unknown preview modifier")
+		}
+	})
+	return FetchPreviewLazy
 }
 
 const (

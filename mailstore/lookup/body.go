@@ -43,13 +43,9 @@ type Body struct {
 // mailstore.ErrExpunged, mailstore.ErrDamaged and cluster's. No view has to be
 // open.
 func (a *Account) OpenBody(ctx context.Context, c *Content) (*Body, error) {
-	key, err := a.keys.UnwrapKey(c.id[:], c.wrapped[:c.wrapLen])
+	b, err := a.body(ctx, c)
 	if err != nil {
-		return nil, damaged("a message key", err)
-	}
-	b := &Body{ctx: ctx, bodies: a.d.cfg.Bodies, group: a.group, ref: c.body, key: key}
-	if len(c.Prefix) > 0 {
-		b.prefix = append([]byte(nil), c.Prefix...)
+		return nil, err
 	}
 	b.handle, err = b.bodies.Open(b.group, b.ref.ID)
 	if errors.Is(err, cluster.ErrNotHere) {
@@ -63,6 +59,36 @@ func (a *Account) OpenBody(ctx context.Context, c *Content) (*Body, error) {
 		if err = b.heal(err); err != nil {
 			return nil, errors.Join(err, b.Close())
 		}
+	}
+	return b, nil
+}
+
+// OpenBodyHere is OpenBody for what is not worth waiting for: it asks no other
+// node. What is not here is cluster.ErrNotHere.
+func (a *Account) OpenBodyHere(ctx context.Context, c *Content) (*Body, error) {
+	b, err := a.body(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	b.healed = true
+	if b.handle, err = b.bodies.Open(b.group, b.ref.ID); err != nil {
+		return nil, gone(err)
+	}
+	if err := b.unseal(); err != nil {
+		return nil, errors.Join(b.heal(err), b.Close())
+	}
+	return b, nil
+}
+
+// body returns the reader of a message whose sealed octets are not open yet.
+func (a *Account) body(ctx context.Context, c *Content) (*Body, error) {
+	key, err := a.keys.UnwrapKey(c.id[:], c.wrapped[:c.wrapLen])
+	if err != nil {
+		return nil, damaged("a message key", err)
+	}
+	b := &Body{ctx: ctx, bodies: a.d.cfg.Bodies, group: a.group, ref: c.body, key: key}
+	if len(c.Prefix) > 0 {
+		b.prefix = append([]byte(nil), c.Prefix...)
 	}
 	return b, nil
 }
