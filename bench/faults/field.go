@@ -23,18 +23,41 @@ type field struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when somebody is let go
 	hurt    map[*Node]bool
-	cut     map[[2]*Node]int // how many faults cut a wire
+	cut     map[wire]int // how many faults cut it
 
 	serving   func([]*Node) // tells clients where to connect
 	patience  time.Duration // for a change of members while others are hurt
 	member    chan struct{} // held while a node joins or leaves; guards what follows
 	guests    int
-	guestHost *lan.Host
+	guestHost *lan.Host // where a node lives that is no member for long
 }
 
-func newField(c *Cluster, rec *recorder) *field {
-	return &field{c: c, rec: rec, changed: make(chan struct{}), hurt: map[*Node]bool{}, cut: map[[2]*Node]int{},
+// wire is one way from a host to another.
+type wire struct{ from, to *lan.Host }
+
+// newField takes a cluster as it is. In a network of ours guests get a host
+// right away: who is cut off later is cut off from them too, or they would
+// lead, and serve, the one that is alone.
+func newField(c *Cluster, rec *recorder) (*field, error) {
+	f := &field{c: c, rec: rec, changed: make(chan struct{}), hurt: map[*Node]bool{}, cut: map[wire]int{},
 		serving: func([]*Node) {}, member: make(chan struct{}, 1)}
+	if c.net != nil {
+		h, err := c.net.AddHost("guest")
+		if err != nil {
+			return nil, err
+		}
+		f.guestHost = h
+	}
+	return f, nil
+}
+
+// hosts are those of the nodes, in their order, and the guests'.
+func (f *field) hosts() []*lan.Host {
+	var out []*lan.Host
+	for _, n := range f.c.Nodes {
+		out = append(out, n.host)
+	}
+	return append(out, f.guestHost)
 }
 
 // take waits until n nodes may be hurt and marks them, those that like
@@ -127,42 +150,43 @@ func between(rng *rand.Rand, lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(rng.Int64N(int64(hi-lo)+1))
 }
 
-// sever cuts wires between pairs of nodes, each one way, and returns what
-// mends them. Cuts of several faults add up.
-func (f *field) sever(wires [][2]*Node) (mend func()) {
+// sever cuts wires and returns what mends them. Cuts of several faults add up.
+func (f *field) sever(wires []wire) (mend func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, w := range wires {
 		f.cut[w]++
-		r := f.c.net.Rule(w[0].host, w[1].host)
-		r.Cut = true
-		f.c.net.Set(w[0].host, w[1].host, r)
+		f.setCut(w, true)
 	}
 	return sync.OnceFunc(func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for _, w := range wires {
 			if f.cut[w]--; f.cut[w] == 0 {
-				r := f.c.net.Rule(w[0].host, w[1].host)
-				r.Cut = false
-				f.c.net.Set(w[0].host, w[1].host, r)
+				f.setCut(w, false)
 			}
 		}
 	})
 }
 
-// wiresOf are the wires between a node and the others, out of it, into it, or
-// both.
-func (f *field) wiresOf(n *Node, out, in bool) (w [][2]*Node) {
-	for _, o := range f.c.Nodes {
-		if o == n {
+func (f *field) setCut(w wire, cut bool) {
+	r := f.c.net.Rule(w.from, w.to)
+	r.Cut = cut
+	f.c.net.Set(w.from, w.to, r)
+}
+
+// wiresOf are the wires between a node and all others, guests included: out of
+// it, into it, or both.
+func (f *field) wiresOf(n *Node, out, in bool) (w []wire) {
+	for _, o := range f.hosts() {
+		if o == n.host {
 			continue
 		}
 		if out {
-			w = append(w, [2]*Node{n, o})
+			w = append(w, wire{n.host, o})
 		}
 		if in {
-			w = append(w, [2]*Node{o, n})
+			w = append(w, wire{o, n.host})
 		}
 	}
 	return w
@@ -174,12 +198,23 @@ func (f *field) calm() {
 		return
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	clear(f.cut)
-	for i, a := range f.c.Nodes {
-		for j, b := range f.c.Nodes {
+	f.mu.Unlock()
+	f.lay(f.c.launch.wire)
+}
+
+// lay gives every wire a rule by the numbers of its ends; what is cut stays
+// cut.
+func (f *field) lay(rule func(i, j int) lan.Rule) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	hosts := f.hosts()
+	for i, a := range hosts {
+		for j, b := range hosts {
 			if a != b {
-				f.c.net.Set(a.host, b.host, f.c.launch.wire(i, j))
+				r := rule(i, j)
+				r.Cut = f.cut[wire{a, b}] > 0
+				f.c.net.Set(a, b, r)
 			}
 		}
 	}
@@ -351,7 +386,7 @@ func playPair(ctx context.Context, f *field, rng *rand.Rand) error {
 	defer release()
 	others := slices.DeleteFunc(slices.Clone(f.c.Nodes), func(x *Node) bool { return x == n })
 	o := others[rng.IntN(len(others))]
-	wires := [][2]*Node{{n, o}, {o, n}}
+	wires := []wire{{n.host, o.host}, {o.host, n.host}}
 	text := fmt.Sprintf("cut %s and %s apart", n.Name, o.Name)
 	if rng.IntN(2) == 0 {
 		wires = wires[:1]
@@ -396,22 +431,9 @@ func playSlowNet(ctx context.Context, f *field, rng *rand.Rand) error {
 	}
 	over := f.rec.fault("all wires " + bad.String())
 	defer over()
-	lay := func(change func(i, j int) lan.Rule) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for i, a := range f.c.Nodes {
-			for j, b := range f.c.Nodes {
-				if a != b {
-					r := change(i, j)
-					r.Cut = f.cut[[2]*Node{a, b}] > 0
-					f.c.net.Set(a.host, b.host, r)
-				}
-			}
-		}
-	}
-	lay(func(int, int) lan.Rule { return bad })
+	f.lay(func(int, int) lan.Rule { return bad })
 	nap(ctx, between(rng, 3*time.Second, 15*time.Second))
-	lay(f.c.launch.wire)
+	f.lay(f.c.launch.wire)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -123,19 +124,12 @@ func (c *Cluster) Make(ctx context.Context, name string, host *lan.Host) (*Node,
 			*addrs[i] = fmt.Sprintf("%s:%d", h.Addr, port)
 		}
 	} else {
-		var held []net.Listener
-		for _, a := range addrs {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return nil, err
-			}
-			held = append(held, l)
-			*a = l.Addr().String()
+		free, err := freePorts(len(addrs))
+		if err != nil {
+			return nil, err
 		}
-		for _, l := range held {
-			if err := l.Close(); err != nil {
-				return nil, err
-			}
+		for i, a := range addrs {
+			*a = free[i]
 		}
 	}
 	var b strings.Builder
@@ -160,6 +154,32 @@ func (c *Cluster) Make(ctx context.Context, name string, host *lan.Host) (*Node,
 		return n, c.giveDisk(ctx, n)
 	}
 	return n, nil
+}
+
+// Ports of a node lie below those the kernel gives to outgoing connections
+// (32768 and up): a node that is down for a while must find its own free.
+const firstPort, lastPort = 20_000, 32_000
+
+// freePorts returns n loopback addresses nobody listens on.
+func freePorts(n int) (out []string, err error) {
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	for range 1000 {
+		l, lerr := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort)))
+		if lerr != nil {
+			err = lerr
+			continue
+		}
+		held = append(held, l)
+		if out = append(out, l.Addr().String()); len(out) == n {
+			return out, nil
+		}
+	}
+	return nil, fmt.Errorf("no free ports: %w", err)
 }
 
 // release ends a node's disk.

@@ -160,7 +160,6 @@ func playJoinLeave(_ context.Context, f *field, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	f.guestHost = n.host
 	defer func() {
 		if err := n.release(); err != nil {
 			f.rec.say("%s: %v", name, err)

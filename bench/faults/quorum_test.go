@@ -71,7 +71,9 @@ func quorumLost(t *testing.T, how string) {
 		if err := f(); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
-		if d := time.Since(begin); d > refusedWithin {
+		d := time.Since(begin)
+		t.Logf("%s: %s", what, d.Round(time.Millisecond))
+		if d > refusedWithin {
 			t.Errorf("%s took %s", what, d)
 		}
 	}

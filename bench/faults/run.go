@@ -147,7 +147,9 @@ func (r *trial) all(ctx context.Context) (err error) {
 	if err := r.onlyPossible(sctx); err != nil {
 		return err
 	}
-	r.field = newField(r.c, r.rec)
+	if r.field, err = newField(r.c, r.rec); err != nil {
+		return err
+	}
 	r.field.calm()
 	r.load = &load{c: r.c, rec: r.rec, seed: r.o.Seed, think: r.o.Think, groups: map[string]uint32{}}
 	r.load.serving(r.c.Nodes)

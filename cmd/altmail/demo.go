@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -391,20 +392,27 @@ Logs lie beside each altmail.toml. Ctrl-C ends the demo.
 `, n[0].SMTP, a.Address, last.IMAPS, a.Address, a.Password, n[0].PID, n[0].Config, last.Config)
 }
 
-// portList finds free loopback ports and holds them until all are found.
+// portList finds free loopback ports and holds them until all are found. They
+// lie below those the kernel gives to outgoing connections (32768 and up): a
+// node that was killed must find its own free when it is started again.
 type portList struct{ held []net.Listener }
 
 func (p *portList) take(n int) ([]string, error) {
+	const first, last = 10_000, 20_000
 	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	var err error
+	for range 1000 {
+		l, lerr := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+mrand.IntN(last-first)))
+		if lerr != nil {
+			err = lerr
+			continue
 		}
 		p.held = append(p.held, l)
-		out = append(out, l.Addr().String())
+		if out = append(out, l.Addr().String()); len(out) == n {
+			return out, nil
+		}
 	}
-	return out, nil
+	return nil, fmt.Errorf("no free ports: %w", err)
 }
 
 func (p *portList) release() {

@@ -209,3 +209,25 @@ func TestFaults(t *testing.T) {
 		t.Error("no fault was counted")
 	}
 }
+
+// TestLossOfRemovedTree: a directory that is gone for good takes with it what
+// happened in it and was never synced; nothing is brought back into it.
+func TestLossOfRemovedTree(t *testing.T) {
+	for name, rules := range map[string]Rules{"posix": POSIX, "loose": Loose, "ext4": Ext4} {
+		t.Run(name, func(t *testing.T) {
+			f := mounted(t, Options{Rules: rules})
+			at := func(s string) string { return filepath.Join(f.Mountpoint(), s) }
+			must(t, os.MkdirAll(at("staged/3"), 0o700))
+			put(t, at("staged/3/part"), "part", true)
+			f.Sync()
+			must(t, os.RemoveAll(at("staged")))
+			syncDir(t, f.Mountpoint())
+			if _, err := f.PowerLoss(0); err != nil {
+				t.Fatal(err)
+			}
+			if list, err := os.ReadDir(f.Mountpoint()); err != nil || len(list) > 0 {
+				t.Errorf("%v, %v; removed and synced", list, err)
+			}
+		})
+	}
+}

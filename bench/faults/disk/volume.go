@@ -321,6 +321,11 @@ func (v *volume) unpin(o *object) {
 		}
 		v.must(unix.Unlinkat(v.limboFD, o.limbo, flags))
 		o.limbo = ""
+		if o.dir() {
+			// What happened in it can't be undone any more: it is gone for good.
+			v.commit(o, v.nextOp)
+			return
+		}
 	}
 	v.collect(o)
 }
