@@ -239,5 +239,5 @@ func playLostDisk(ctx context.Context, f *field, rng *rand.Rand) error {
 	if err := f.evict(mctx, lost); err != nil {
 		return err
 	}
-	return f.enter(mctx, lost)
+	return f.enter(mctx, lost, true)
 }

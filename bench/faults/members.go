@@ -83,9 +83,12 @@ func (f *field) insist(ctx context.Context, what string, try func(at *Node) erro
 	return nil
 }
 
+// maxVoters is how many members vote; more are held ready.
+const maxVoters = 5
+
 // enter makes a node with an empty data directory a member and waits until it
-// is whole.
-func (f *field) enter(ctx context.Context, n *Node) error {
+// is whole and, where there is a vote to be had, votes.
+func (f *field) enter(ctx context.Context, n *Node, votes bool) error {
 	if err := f.insist(ctx, n.Name+" joins", func(at *Node) error {
 		tctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 		defer cancel()
@@ -104,11 +107,12 @@ func (f *field) enter(ctx context.Context, n *Node) error {
 	if err := f.revive(n); err != nil {
 		return err
 	}
-	return f.whole(ctx, n)
+	return f.whole(ctx, n, votes)
 }
 
-// whole waits until a node holds everything and votes everywhere.
-func (f *field) whole(ctx context.Context, n *Node) error {
+// whole waits until a node holds everything and, if it is to vote, votes
+// everywhere.
+func (f *field) whole(ctx context.Context, n *Node, vote bool) error {
 	var last string
 	err := f.c.Wait(ctx, func() (bool, error) {
 		if ended, err := n.Ended(); ended {
@@ -118,22 +122,27 @@ func (f *field) whole(ctx context.Context, n *Node) error {
 		defer cancel()
 		s, err := f.c.Status(sctx, n)
 		if err != nil {
-			last = err.Error()
+			if ctx.Err() == nil {
+				last = err.Error()
+			}
 			return false, nil
 		}
 		whole := false
 		for _, x := range s.Nodes {
 			whole = whole || x.ID == s.Self && x.Whole
 		}
-		last = fmt.Sprintf("whole: %v, problems %q", whole, s.Problems)
+		var mute []uint32
 		for _, g := range s.Groups {
-			votes := false
+			votes := !vote
 			for _, r := range g.Replicas {
 				votes = votes || r.Node == s.Self && r.Voter
 			}
-			whole = whole && votes
+			if !votes {
+				mute = append(mute, g.Group)
+			}
 		}
-		return whole, nil
+		last = fmt.Sprintf("whole: %v, without a vote in %v, problems %q", whole, mute, s.Problems)
+		return whole && len(mute) == 0, nil
 	})
 	if err != nil {
 		return fmt.Errorf("%s is not whole: %w (%s)\n%s", n.Name, err, last, n.Log(30))
@@ -165,7 +174,7 @@ func playJoinLeave(_ context.Context, f *field, rng *rand.Rand) error {
 			f.rec.say("%s: %v", name, err)
 		}
 	}()
-	if err := f.enter(ctx, n); err != nil {
+	if err := f.enter(ctx, n, len(f.c.Nodes) < maxVoters); err != nil {
 		return errors.Join(err, n.Terminate(stopTime))
 	}
 	f.rec.say("%s is whole", name)
@@ -218,7 +227,7 @@ func playWipe(ctx context.Context, f *field, rng *rand.Rand) error {
 	if err := f.evict(mctx, n); err != nil {
 		return err
 	}
-	return f.enter(mctx, n)
+	return f.enter(mctx, n, true)
 }
 
 // evict takes a dead node out of the cluster.
