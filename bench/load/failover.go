@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,13 +43,20 @@ func Failover(ctx context.Context, t *Target, o FailoverOptions) (*Result, error
 	k := &killer{t: t, o: &o, feed: f}
 	r := &Result{Work: "failover", Target: t.Name, Start: time.Now(), Connections: o.Probes}
 	sums := newTally()
+	var broken error
 	for n := range o.Kills {
 		if o.Progress != nil {
 			o.Progress(Progress{Work: "failover", Done: int64(n), Total: int64(o.Kills), Errors: sums.allErrors, Seconds: time.Since(r.Start).Seconds()})
 		}
 		kill, err := k.once(ctx, t.Accounts[n%len(t.Accounts)], sums)
 		if err != nil {
-			return nil, err
+			if len(r.Kills) == 0 || ctx.Err() != nil {
+				return nil, err
+			}
+			// What was measured up to here counts; whether the nodes are as
+			// they were is not known any more.
+			broken = fmt.Errorf("load: kill %d of %d: %w", n+1, o.Kills, err)
+			break
 		}
 		r.Kills = append(r.Kills, *kill)
 		r.Ops++
@@ -59,7 +67,7 @@ func Failover(ctx context.Context, t *Target, o FailoverOptions) (*Result, error
 	if len(sums.errors) > 0 {
 		r.Errors = sums.errors
 	}
-	return r, nil
+	return r, broken
 }
 
 type killer struct {
@@ -69,9 +77,16 @@ type killer struct {
 	next atomic.Int64
 }
 
-// writer is a connection of a probe.
+func (k *killer) writer(addr string, a Account) *writer {
+	return &writer{t: k.t, feed: k.feed, next: &k.next, addr: addr, to: a.Address}
+}
+
+// writer is a connection that delivers to one account, and connects again when
+// it has to.
 type writer struct {
-	k    *killer
+	t    *Target
+	feed *feed
+	next *atomic.Int64 // message
 	addr string
 	to   string
 	c    *smtpClient
@@ -79,7 +94,7 @@ type writer struct {
 
 func (w *writer) open(ctx context.Context) (err error) {
 	if w.c == nil {
-		w.c, err = w.k.t.openSMTP(ctx, w.addr)
+		w.c, err = w.t.openSMTP(ctx, w.addr)
 	}
 	return err
 }
@@ -91,11 +106,14 @@ func (w *writer) close() {
 	}
 }
 
-func (w *writer) write(ctx context.Context) error {
+func (w *writer) write(ctx context.Context) error { return w.send(ctx, w.next.Add(1)-1) }
+
+// send delivers message i.
+func (w *writer) send(ctx context.Context, i int64) error {
 	if err := w.open(ctx); err != nil {
 		return err
 	}
-	_, err := w.c.deliver(defaultFrom, w.to, w.k.feed.get(w.k.next.Add(1)-1), false)
+	_, err := w.c.deliver(defaultFrom, w.to, w.feed.get(i), false)
 	if err != nil && !isRefusal(err) {
 		w.close()
 	}
@@ -145,7 +163,7 @@ func (k *killer) once(ctx context.Context, a Account, sums *tally) (*Kill, error
 		if node == victim {
 			continue
 		}
-		w := &writer{k: k, addr: addr, to: a.Address}
+		w := k.writer(addr, a)
 		if err := w.first(warmCtx, k.o.Timeout); err != nil {
 			return nil, err // not whole before the kill: nothing can be measured
 		}
@@ -160,7 +178,7 @@ func (k *killer) once(ctx context.Context, a Account, sums *tally) (*Kill, error
 		var s survivor
 		s.ctx, s.stop = context.WithCancel(probeCtx)
 		for range k.o.Probes {
-			s.probes = append(s.probes, &writer{k: k, addr: addr, to: a.Address})
+			s.probes = append(s.probes, k.writer(addr, a))
 		}
 		survivors = append(survivors, s)
 		for _, p := range s.probes {

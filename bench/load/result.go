@@ -41,6 +41,9 @@ type Result struct {
 	Disk   *Disk   `json:"disk,omitempty"`
 	Memory *Memory `json:"memory,omitempty"`
 	Kills  []Kill  `json:"kills,omitempty"`
+
+	Backfill *Backfilled  `json:"backfill,omitempty"`
+	Growth   *GrowthPoint `json:"growth,omitempty"`
 }
 
 // Failed is the number of operations that were not answered well.
@@ -208,6 +211,14 @@ func (r *Result) notes() []string {
 			whole[i] = k.Whole
 		}
 		add("restarted node whole after %.0f ms", median(whole))
+	}
+	if b := r.Backfill; b != nil {
+		add("away for %d messages: whole after %.2f s (first answer %.2f s), %d bodies, %.1f MB/s stored, %.1f MB/s raw, %.1f MB/s while bodies came",
+			b.Messages, b.Whole, b.Answers, b.Bodies, b.StoredMBps, b.RawMBps, b.MovingMBps)
+		for _, p := range b.Steady {
+			out = append(out, p.String())
+		}
+		add("during/before: p50 %.2f p99 %.2f max %.2f", b.P50, b.P99, b.Max)
 	}
 	kinds := make([]string, 0, len(r.Errors))
 	for k := range r.Errors {

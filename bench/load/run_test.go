@@ -427,6 +427,13 @@ func TestFailover(t *testing.T) {
 			}
 		}
 	}
+	// A node that does not come back leaves what was measured before.
+	n.broken, n.restarts = errors.New("won't start"), 0
+	r, err = Failover(t.Context(), target, FailoverOptions{Kills: 3, Source: text, Pause: time.Millisecond})
+	if !errors.Is(err, n.broken) || r == nil || len(r.Kills) != 1 || r.Latency.Count != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	n.broken = nil
 	// A cluster that never comes back is a failure, not a hang.
 	n.silence = time.Hour
 	r, err = Failover(t.Context(), target, FailoverOptions{Kills: 1, Source: text, Pause: time.Millisecond, Timeout: 100 * time.Millisecond})
@@ -444,6 +451,7 @@ type killable struct {
 	until    time.Time
 	turn     int
 	restarts int
+	broken   error // of every start but the first
 }
 
 func (k *killable) Leader(context.Context, Account) (int, error) {
@@ -462,7 +470,9 @@ func (k *killable) Restart(context.Context, int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.until = time.Time{}
-	k.restarts++
+	if k.restarts++; k.restarts > 1 {
+		return k.broken
+	}
 	return nil
 }
 

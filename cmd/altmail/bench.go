@@ -24,6 +24,8 @@ type benchCmd struct {
 	Idle     benchIdleCmd     `cmd:"" help:"Time from a delivery's answer to its EXISTS on an IDLE; or, with --memory, what idle connections cost."`
 	Login    benchLoginCmd    `cmd:"" help:"Log in and out by IMAP over new connections."`
 	Failover benchFailoverCmd `cmd:"" help:"Kill the node that leads, again and again, and time the first answered write on every survivor."`
+	Backfill benchBackfillCmd `cmd:"" help:"Stop a node, deliver mail, start it again, and time how long it takes until it holds everything, and what that costs the others."`
+	Growth   benchGrowthCmd   `cmd:"" help:"Fill a mailbox and make accounts, and measure delivery, SELECT, memory and disk at each power of ten."`
 	Faults   benchFaultsCmd   `cmd:"" help:"Run a cluster of this binary, hurt it in every way, and compare what clients were answered with what it shows."`
 	Compare  benchCompareCmd  `cmd:"" help:"Start other mail servers and this one in turn, do the same work with each, and report figures, ratios and plots."`
 }

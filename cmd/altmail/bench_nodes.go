@@ -186,7 +186,7 @@ func (d *demo) benchAccounts(n int) ([]load.Account, error) {
 	defer cancel()
 	out := make([]load.Account, n)
 	for i := range out {
-		out[i] = load.Account{Address: fmt.Sprintf("bench%d@altmail.example", i), Password: password}
+		out[i] = load.Account{Address: benchAddress(i), Password: password}
 		if _, err := unary(ctx, a.ShowAccount, &adminpb.ShowAccountRequest{Address: out[i].Address}); err == nil {
 			_, err = unary(ctx, a.SetPassword, &adminpb.SetPasswordRequest{Address: out[i].Address, Password: []byte(password)})
 			if err != nil {
