@@ -254,6 +254,9 @@ func (w *Writer) Home(lsn uint64) {
 // one is drawn when a journal is made in an empty directory.
 func (j *Journal) ID() ID { return j.id }
 
+// MaxRecord is how many bytes one record may hold.
+func (j *Journal) MaxRecord() int { return int(j.o.SegmentSize) - 2*segHeader - recHeader - align }
+
 // LSN returns where the next record of any stream will be. Records just below
 // it may not be durable yet.
 func (j *Journal) LSN() uint64 {

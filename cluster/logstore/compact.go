@@ -19,11 +19,20 @@ const (
 )
 
 // Compact rewrites the file without the pages that deleted entries left behind,
-// so that erased content leaves the disk and space comes back. Reads and writes
-// of the log wait meanwhile; call it after a truncation, when the file is small.
+// so that erased content leaves the disk and space comes back. Reads of the file
+// and the vote wait meanwhile, and without a journal StoreLogs does; call it
+// after a truncation, when the file is small.
 func (s *Store) Compact() (err error) {
-	s.write.Lock()
-	defer s.write.Unlock()
+	if s.redo != nil {
+		s.redo.flushing.Lock()
+		defer s.redo.flushing.Unlock()
+		if err := s.flush(); err != nil {
+			return err
+		}
+	} else {
+		s.write.Lock()
+		defer s.write.Unlock()
+	}
 	if err := s.broken(); err != nil {
 		return err
 	}
@@ -64,6 +73,12 @@ func (s *Store) copyTo(path string) (made time.Time, err error) {
 	if err != nil {
 		return made, err
 	}
+	var home []byte
+	if s.redo != nil {
+		if home, err = s.homeRecord(s.redo.home); err != nil {
+			return made, err
+		}
+	}
 	// The vote goes under the newest key as well, so that an old one can go.
 	s.mu.Lock()
 	v := s.vote
@@ -89,7 +104,11 @@ func (s *Store) copyTo(path string) (made time.Time, err error) {
 	if err == nil {
 		err = dst.Update(func(tx *bbolt.Tx) error {
 			conf := tx.Bucket([]byte("conf"))
-			return errors.Join(conf.Put([]byte(recordStamp), stamp), conf.Put([]byte(recordVote), voted))
+			err := errors.Join(conf.Put([]byte(recordStamp), stamp), conf.Put([]byte(recordVote), voted))
+			if home != nil {
+				err = errors.Join(err, conf.Put([]byte(recordHome), home))
+			}
+			return err
 		})
 	}
 	if err == nil {
@@ -98,9 +117,10 @@ func (s *Store) copyTo(path string) (made time.Time, err error) {
 	return made, errors.Join(err, dst.Close())
 }
 
-// OldestEpoch returns the lowest key epoch that a record in the file may be
-// sealed under, free pages aside: those are gone after the next Compact.
-// Epochs only grow, so the first entry has the lowest of all entries.
+// OldestEpoch returns the lowest key epoch that a record may be sealed under
+// that is in the file, or in the journal and not yet in the file. Free pages
+// aside: those are gone after the next Compact. Epochs only grow, so the first
+// entry has the lowest of all entries.
 func (s *Store) OldestEpoch() (uint32, error) {
 	s.handle.RLock()
 	defer s.handle.RUnlock()
@@ -113,7 +133,19 @@ func (s *Store) OldestEpoch() (uint32, error) {
 		oldest = min(oldest, e)
 		return err
 	}
-	for _, key := range []string{recordStamp, recordVote} {
+	// Before the file: a flush takes it from here to there.
+	s.mu.Lock()
+	var pending []byte
+	if s.redo != nil && len(s.redo.pending) > 0 {
+		pending = s.redo.pending[0].Data
+	}
+	s.mu.Unlock()
+	if pending != nil {
+		if err := take(pending); err != nil {
+			return 0, err
+		}
+	}
+	for _, key := range []string{recordStamp, recordVote, recordHome} {
 		rec, err := s.db.Get([]byte(key))
 		if errors.Is(err, raftboltdb.ErrKeyNotFound) {
 			continue

@@ -38,6 +38,7 @@ const (
 	PurposeVote   Purpose = 2 // term and vote
 	PurposeStamp  Purpose = 3 // who made the file, and when
 	PurposeMarker Purpose = 4 // a snapshot marker at index and term
+	PurposeHome   Purpose = 5 // up to where the journal's records are in the file
 )
 
 const (

@@ -16,6 +16,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/cluster/journal"
 )
 
 // FileName is the name of the log file in a group's directory.
@@ -30,6 +31,7 @@ const (
 	OpDeleteRange Op = "delete-range"
 	OpSetStable   Op = "set-stable"
 	OpCompact     Op = "compact"
+	OpFlush       Op = "flush" // of the journal's entries to the file
 )
 
 const (
@@ -47,6 +49,10 @@ type Options struct {
 	Node  cluster.NodeID
 	Group cluster.GroupID
 	Keys  Keys
+	// Journal takes the entries first, with one sync for all groups of the
+	// node; nil means that each StoreLogs is a transaction of the file. A file
+	// that had one is not opened without.
+	Journal *journal.Journal
 	// Create makes the file when it is not there. Without it a missing file is
 	// ErrMissing: a member that lost its log may have lost its vote.
 	Create bool
@@ -76,6 +82,7 @@ type Store struct {
 	write   sync.Mutex
 	scratch []byte
 	plain   []byte
+	redo    *redo // nil without a journal
 
 	mu          sync.Mutex
 	first, last uint64 // 0, 0 when empty
@@ -95,8 +102,8 @@ type Store struct {
 type hold struct{ index uint64 }
 
 type counters struct {
-	batches, entries, bytes, misses atomic.Uint64
-	nanos, slowest                  atomic.Int64
+	batches, entries, bytes, misses, flushes atomic.Uint64
+	nanos, slowest                           atomic.Int64
 }
 
 // Stats counts since Open.
@@ -104,6 +111,8 @@ type Stats struct {
 	Batches, Entries, Bytes uint64
 	// Misses counts reads that the cache did not answer.
 	Misses uint64
+	// Flushes counts the times that entries went from the journal to the file.
+	Flushes uint64
 	// StoreTime is the sum of all StoreLogs, SlowestStore the longest one.
 	StoreTime, SlowestStore time.Duration
 }
@@ -138,7 +147,13 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.load(missing); err != nil {
+		if s.redo != nil && s.redo.w != nil {
+			err = errors.Join(err, s.redo.w.Close())
+		}
 		return nil, errors.Join(err, s.db.Close())
+	}
+	if s.redo != nil {
+		go s.flusher()
 	}
 	return s, nil
 }
@@ -172,15 +187,22 @@ func (s *Store) openDB() (db *raftboltdb.BoltStore, err error) {
 }
 
 func (s *Store) load(fresh bool) error {
+	if !fresh {
+		if err := s.readStamp(); err != nil {
+			return err
+		}
+	}
+	if err := s.openRedo(); err != nil {
+		return err
+	}
 	if fresh {
+		// Last: a file with a stamp is one that was finished.
 		if err := s.writeStamp(); err != nil {
 			return err
 		}
 		if err := syncDir(s.o.Dir); err != nil {
 			return err
 		}
-	} else if err := s.readStamp(); err != nil {
-		return err
 	}
 	if err := s.readVote(); err != nil {
 		return err
@@ -201,6 +223,9 @@ func (s *Store) fail(err error) error {
 	seen := s.failed != nil
 	if !seen {
 		s.failed = err
+		if s.redo != nil {
+			s.redo.room.Broadcast()
+		}
 	}
 	s.mu.Unlock()
 	if !seen && s.o.OnError != nil {
@@ -266,29 +291,14 @@ func (s *Store) GetLog(index uint64, out *raft.Log) error {
 		s.mu.Unlock()
 		return nil
 	}
+	var rec raft.Log
+	pending := s.redo.find(index, &rec)
 	s.mu.Unlock()
 	s.stats.misses.Add(1)
-
-	var rec raft.Log
-	s.handle.RLock()
-	if s.db == nil {
-		s.handle.RUnlock()
-		return cluster.ErrStopped
-	}
-	err := s.db.GetLog(index, &rec)
-	s.handle.RUnlock()
-	if errors.Is(err, raft.ErrLogNotFound) {
-		// Deleted since the check above, or a hole.
-		if first, _ := s.FirstIndex(); index >= first && first != 0 {
-			return s.fail(fmt.Errorf("%w: no entry %d in [%d, …]", ErrDamaged, index, first))
+	if !pending {
+		if err := s.readLog(index, &rec); err != nil {
+			return err
 		}
-		return raft.ErrLogNotFound
-	}
-	if err != nil {
-		return s.fail(fmt.Errorf("%w: entry %d: %w", ErrDamaged, index, err))
-	}
-	if rec.Index != index {
-		return s.fail(fmt.Errorf("%w: entry %d says it is %d", ErrDamaged, index, rec.Index))
 	}
 	plain, err := s.sealer.Open(nil, PurposeEntry, uint8(rec.Type), rec.Index, rec.Term, rec.Data)
 	if err != nil {
@@ -307,11 +317,36 @@ func (s *Store) GetLog(index uint64, out *raft.Log) error {
 	return nil
 }
 
+// readLog reads the sealed record of an entry from the file.
+func (s *Store) readLog(index uint64, rec *raft.Log) error {
+	s.handle.RLock()
+	if s.db == nil {
+		s.handle.RUnlock()
+		return cluster.ErrStopped
+	}
+	err := s.db.GetLog(index, rec)
+	s.handle.RUnlock()
+	if errors.Is(err, raft.ErrLogNotFound) {
+		// Deleted since the check above, or a hole.
+		if first, _ := s.FirstIndex(); index >= first && first != 0 {
+			return s.fail(fmt.Errorf("%w: no entry %d in [%d, …]", ErrDamaged, index, first))
+		}
+		return raft.ErrLogNotFound
+	}
+	if err != nil {
+		return s.fail(fmt.Errorf("%w: entry %d: %w", ErrDamaged, index, err))
+	}
+	if rec.Index != index {
+		return s.fail(fmt.Errorf("%w: entry %d says it is %d", ErrDamaged, index, rec.Index))
+	}
+	return nil
+}
+
 // StoreLog stores one entry.
 func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
-// StoreLogs makes the entries durable in one transaction. They must follow the
-// last stored entry without a gap.
+// StoreLogs makes the entries durable at once: with one record of the journal,
+// or in one transaction. They must follow the last stored entry without a gap.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
@@ -347,9 +382,13 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if err := s.fault(OpStoreLogs); err != nil {
 		return s.fail(fmt.Errorf("logstore: store: %w", err))
 	}
-	s.handle.RLock()
-	err = s.db.StoreLogs(sealed)
-	s.handle.RUnlock()
+	if s.redo != nil {
+		err = s.storeRedo(sealed, size)
+	} else {
+		s.handle.RLock()
+		err = s.db.StoreLogs(sealed)
+		s.handle.RUnlock()
+	}
 	if err != nil {
 		return s.fail(fmt.Errorf("logstore: store: %w", err))
 	}
@@ -369,15 +408,19 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	return nil
 }
 
-// sealBatch seals into a scratch buffer that is reused: raft-boltdb copies it
-// into its own encoding before it commits.
+// sealBatch seals into a scratch buffer that is reused without a journal:
+// raft-boltdb copies it into its own encoding before it commits.
 func (s *Store) sealBatch(logs []*raft.Log) ([]*raft.Log, int, error) {
 	need := 0
 	for _, l := range logs {
 		need += sealOverhead + binary.MaxVarintLen64 + len(l.Data) + len(l.Extensions)
 	}
 	if cap(s.scratch) < need {
-		s.scratch = make([]byte, 0, need+need/2)
+		room := need + need/2
+		if s.redo != nil {
+			room = need // it stays with the entries until they are in the file
+		}
+		s.scratch = make([]byte, 0, room)
 	}
 	buf := s.scratch[:0]
 	recs := make([]raft.Log, len(logs))
@@ -394,7 +437,7 @@ func (s *Store) sealBatch(logs []*raft.Log) ([]*raft.Log, int, error) {
 		recs[i].Data, recs[i].Extensions = buf[at:len(buf):len(buf)], nil
 		out[i] = &recs[i]
 	}
-	if cap(s.scratch) > 8<<20 {
+	if s.redo != nil || cap(s.scratch) > 8<<20 {
 		s.scratch = nil
 	}
 	if cap(s.plain) > 1<<20 {
@@ -408,7 +451,12 @@ func (s *Store) sealBatch(logs []*raft.Log) ([]*raft.Log, int, error) {
 // transaction.
 func (s *Store) DeleteRange(min, max uint64) error {
 	s.write.Lock()
-	defer s.write.Unlock()
+	unlock := sync.OnceFunc(s.write.Unlock)
+	defer unlock()
+	if s.redo != nil {
+		s.redo.flushing.Lock()
+		defer s.redo.flushing.Unlock()
+	}
 	if err := s.broken(); err != nil {
 		return err
 	}
@@ -438,6 +486,14 @@ func (s *Store) DeleteRange(min, max uint64) error {
 	}
 	if min != first && max != last {
 		return s.fail(fmt.Errorf("%w: delete of [%d, %d] from [%d, %d]", ErrGap, min, max, first, last))
+	}
+	if s.redo != nil {
+		if err := s.settle(max); err != nil {
+			return err
+		}
+		if prefix {
+			unlock() // entries go on to the journal meanwhile
+		}
 	}
 	if !prefix {
 		return s.deletePiece(min, max, first, last)
@@ -530,7 +586,7 @@ func (s *Store) Oldest() (uint64, time.Time, error) {
 	}
 }
 
-// Size returns the bytes of the log file.
+// Size returns the bytes of the log file, without what is only in the journal.
 func (s *Store) Size() (int64, error) {
 	info, err := os.Stat(s.path)
 	if err != nil {
@@ -543,7 +599,7 @@ func (s *Store) Size() (int64, error) {
 func (s *Store) Stats() Stats {
 	return Stats{
 		Batches: s.stats.batches.Load(), Entries: s.stats.entries.Load(),
-		Bytes: s.stats.bytes.Load(), Misses: s.stats.misses.Load(),
+		Bytes: s.stats.bytes.Load(), Misses: s.stats.misses.Load(), Flushes: s.stats.flushes.Load(),
 		StoreTime:    time.Duration(s.stats.nanos.Load()),
 		SlowestStore: time.Duration(s.stats.slowest.Load()),
 	}
@@ -556,12 +612,13 @@ func (s *Store) Sealer() *Sealer { return s.sealer }
 func (s *Store) Close() error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	err := s.closeRedo()
 	s.handle.Lock()
 	defer s.handle.Unlock()
 	if s.db == nil {
 		return nil
 	}
-	err := s.db.Close()
+	err = errors.Join(err, s.db.Close())
 	s.db = nil
 	s.mu.Lock()
 	if s.failed == nil {

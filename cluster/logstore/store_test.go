@@ -40,7 +40,11 @@ func (k *testKeys) LogKeyAt(e uint32) (*[32]byte, error) {
 }
 
 func testOptions(dir string) Options {
-	return Options{Dir: dir, Node: cluster.NodeID{1}, Group: 7, Keys: &testKeys{epoch: 1}, Create: true, NoSync: true}
+	o := Options{Dir: dir, Node: cluster.NodeID{1}, Group: 7, Keys: &testKeys{epoch: 1}, Create: true, NoSync: true}
+	if memJournal != nil {
+		o.Journal = memJournal()
+	}
+	return o
 }
 
 func mustOpen(t testing.TB, o Options) *Store {
