@@ -152,7 +152,7 @@ func newGroup(o Options) *Group {
 func (g *Group) openDisk() (err error) {
 	o := &g.o
 	if g.store, err = logstore.Open(logstore.Options{
-		Dir: o.Dir, Node: o.Node, Group: o.Group, Keys: o.Keys, Create: o.Create,
+		Dir: o.Dir, Node: o.Node, Group: o.Group, Keys: o.Keys, Create: o.Create, Journal: o.Journal,
 		OnError: g.fatal, Fault: o.LogFault, NoSync: o.NoSync,
 	}); err != nil {
 		return fmt.Errorf("group %s: %w", o.Group, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/cluster/journal"
 	"altmail.se/altmail/cluster/logstore"
 )
 
@@ -35,6 +36,10 @@ type Options struct {
 	Stream  raft.StreamLayer
 	Router  *Router
 	Keys    logstore.Keys
+	// Journal of the node takes the entries of all its groups with one sync;
+	// nil means that each group syncs its own file. A log that had one is not
+	// opened without.
+	Journal *journal.Journal
 	Log     *slog.Logger
 	// Fatal is told the one failure after which this node must not go on: the
 	// process is to exit. The group answers nothing any more after it. It must
