@@ -130,13 +130,10 @@ func (f *file) Stat() (vfs.FileInfo, error) {
 	return shrink(info), nil
 }
 
-// Preallocate reserves space for a range of the plaintext, and the header.
-func (f *file) Preallocate(offset, length int64) error {
-	if offset == 0 {
-		return f.File.Preallocate(0, length+HeaderSize)
-	}
-	return f.File.Preallocate(offset+HeaderSize, length)
-}
+// Preallocate does nothing, as it may. Pebble would set 110 % of a memtable
+// aside for each of its logs, five of them on a node that begins, and syncs
+// them too rarely to gain by it.
+func (f *file) Preallocate(int64, int64) error { return nil }
 
 // SyncTo starts to write out a prefix of the plaintext.
 func (f *file) SyncTo(length int64) (fullSync bool, err error) {
