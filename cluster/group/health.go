@@ -27,10 +27,13 @@ type peerReport struct {
 	durable uint64
 }
 
-// health is what the leader knows of the other members.
+// health is what this node knows of the other members: the leader asks them
+// all the time, others when they look at their own logs.
 type health struct {
 	mu    sync.Mutex
 	peers map[cluster.NodeID]*peerReport
+	// kept is how large the log is that may be kept for them.
+	kept logSizes
 }
 
 func (h *health) get(n cluster.NodeID) (peerReport, bool) {

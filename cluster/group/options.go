@@ -91,7 +91,10 @@ type Tuning struct {
 	// TrailingMax is how many entries stay behind a marker at most (200 000),
 	// unless they are older than half of EraseWithin.
 	TrailingMax uint64
-	EraseWithin time.Duration // 7 days
+	// TrailingBytes is how much log stays behind a marker at most for members
+	// that have not applied it (64 MiB; the file has about twice that).
+	TrailingBytes int64
+	EraseWithin   time.Duration // 7 days
 	// CompactEvery is how often the log file is rewritten (half of EraseWithin).
 	CompactEvery time.Duration
 
@@ -130,6 +133,7 @@ func (t *Tuning) fill() {
 	def(&t.SnapshotEvery, 24*time.Hour)
 	def(&t.SnapshotThreshold, 20_000)
 	def(&t.TrailingMax, 200_000)
+	def(&t.TrailingBytes, 64<<20)
 	def(&t.EraseWithin, 7*24*time.Hour)
 	def(&t.CompactEvery, t.EraseWithin/2)
 	def(&t.ProposeBytes, 16<<20)

@@ -60,40 +60,17 @@ func (g *Group) upkeep() {
 				})
 			}
 		case <-log.C:
+			if g.leading() == 0 {
+				// What the others have applied decides what stays here, too.
+				ctx, cancel := context.WithTimeout(g.ctx, t.CallWait)
+				g.look(ctx)
+				cancel()
+			}
 			if err := g.Trim(); err != nil && g.ctx.Err() == nil {
 				g.o.Log.Warn("upkeep of the log", "err", err)
 			}
 		}
 	}
-}
-
-// trailing is how many entries stay in the log behind a marker: up to
-// TrailingMax, none older than half of the erasure deadline (rule R16).
-func (g *Group) trailing() uint64 {
-	first, _ := g.store.FirstIndex()
-	last, _ := g.store.LastIndex()
-	if last == 0 {
-		return max(g.o.Tuning.TrailingMax, minTrailing)
-	}
-	cut := time.Now().Add(-g.o.Tuning.EraseWithin / 2)
-	lo, hi := first, last+1 // the first entry younger than cut is in [lo, hi]
-	for lo < hi {
-		mid := lo + (hi-lo)/2
-		var l raft.Log
-		if err := g.store.GetLog(mid, &l); err != nil {
-			if errors.Is(err, raft.ErrLogNotFound) {
-				lo = mid + 1 // truncated meanwhile
-				continue
-			}
-			break
-		}
-		if l.AppendedAt.Before(cut) {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return min(max(last+1-lo, minTrailing), max(g.o.Tuning.TrailingMax, minTrailing))
 }
 
 // Trim sets how much log stays, makes a marker when one is due, and rewrites
