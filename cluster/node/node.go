@@ -15,11 +15,12 @@ import (
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/cluster/group"
+	"altmail.se/altmail/cluster/journal"
 	"altmail.se/altmail/cluster/logstore"
 	"altmail.se/altmail/cluster/member"
 )
 
-// Config is what a Node works with; all fields but Alarm are needed.
+// Config is what a Node works with; all fields but Journal and Wall are needed.
 type Config struct {
 	Dir    string // of the groups' logs; the node's data directory
 	Local  *member.Local
@@ -28,6 +29,9 @@ type Config struct {
 	Gate   cluster.Gate
 	Keys   logstore.Keys
 	Tuning group.Tuning
+	// Journal, from OpenJournal, takes the entries of all groups; nil means
+	// that each syncs its own file. It is closed after the Node.
+	Journal *journal.Journal
 	// Machine opens the replicated state of a group; with reset, whatever is
 	// there is discarded first, because the group begins anew on this node.
 	Machine func(g cluster.GroupID, reset bool) (cluster.Machine, error)
@@ -149,7 +153,7 @@ func (n *Node) try(g cluster.GroupID, inc uint32, create, bootstrap bool) (*repl
 	gr, err := group.Open(group.Options{
 		Group: g, Node: n.c.Peers.Self(), Incarnation: inc, Dir: n.dir(g),
 		Create: create, Bootstrap: bootstrap,
-		Machine: m, Gate: n.c.Gate, Stream: n.c.Layer(g), Router: n.router, Keys: n.c.Keys,
+		Machine: m, Gate: n.c.Gate, Stream: n.c.Layer(g), Router: n.router, Keys: n.c.Keys, Journal: n.c.Journal,
 		Log: n.c.Log, Fatal: n.c.Fatal, Tuning: n.c.Tuning, Wall: n.c.Wall,
 		Alarm: func(a group.Alarm) {
 			n.c.Log.Warn("alarm", "kind", string(a.Kind), "group", a.Group, "index", a.Index)

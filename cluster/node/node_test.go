@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/cluster/group"
 	"altmail.se/altmail/cluster/group/grouptest"
+	"altmail.se/altmail/cluster/journal"
 	"altmail.se/altmail/cluster/member"
 )
 
@@ -37,6 +39,8 @@ type host struct {
 	machines map[cluster.GroupID]*grouptest.Machine
 	resets   []cluster.GroupID
 	started  []cluster.GroupID
+	journal  *journal.Journal
+	plain    bool // without a journal
 	n        *Node
 }
 
@@ -69,6 +73,14 @@ func (h *host) start() error {
 	h.t.Helper()
 	peers := h.net.Node(h.id)
 	h.resets, h.started = nil, nil
+	h.journal = nil
+	if !h.plain {
+		var err error
+		fatal := func(err error) { h.t.Errorf("journal: %v", err) }
+		if h.journal, err = OpenJournal(h.dir, fatal, slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
+	}
 	h.n = New(Config{
 		Dir: h.dir, Local: h.local(), Peers: peers, Gate: grouptest.NewGate(), Keys: grouptest.Keys(1),
 		Layer: func(g cluster.GroupID) raft.StreamLayer {
@@ -93,14 +105,23 @@ func (h *host) start() error {
 		Drain:   func(context.Context) error { return nil },
 		Cut:     func(cluster.NodeID) {},
 		Log:     slog.New(slog.DiscardHandler),
+		Journal: h.journal,
 	})
-	return h.n.Start()
+	if err := h.n.Start(); err != nil || h.plain {
+		return err
+	}
+	return h.journal.Settle()
 }
 
 func (h *host) stop() {
 	h.t.Helper()
 	if err := h.n.Close(); err != nil {
 		h.t.Fatal(err)
+	}
+	if !h.plain {
+		if err := h.journal.Close(); err != nil {
+			h.t.Fatal(err)
+		}
 	}
 }
 
@@ -177,6 +198,70 @@ func TestIncarnations(t *testing.T) {
 	if inc := h.local().Identity().Incarnations[1]; inc != 2 || len(h.resets) != 0 {
 		t.Errorf("incarnation %d, reset %v", inc, h.resets)
 	}
+	h.stop()
+}
+
+// TestJournal: a node from before there were journals gets one; one whose
+// journal is damaged or gone enters every group anew.
+func TestJournal(t *testing.T) {
+	h := newHost(t, &member.Seed{}, 0, 1)
+	h.plain = true
+	begin := func(what string, inc uint32, resets ...cluster.GroupID) {
+		t.Helper()
+		if err := h.start(); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.local().Identity().Incarnations; got[0] != inc || got[1] != inc || !slices.Equal(h.resets, resets) {
+			t.Fatalf("%s: incarnations %v, reset %v", what, got, h.resets)
+		}
+	}
+	begin("new", 1, 0, 1)
+	h.leads(0)
+	h.leads(1)
+	h.stop()
+	h.update(func(i *member.Identity) { i.Seed = nil })
+	h.plain = false
+	begin("with a journal", 1)
+	h.leads(0)
+	h.leads(1)
+	if n := h.journal.Stats().Records; n < 4 {
+		t.Errorf("%d records in the journal", n)
+	}
+	h.stop()
+	begin("again", 1)
+	h.leads(0)
+	h.leads(1)
+	h.stop()
+
+	files, err := filepath.Glob(filepath.Join(JournalDir(h.dir), "*.journal"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	f, err := os.OpenFile(files[0], os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte("XXXXXXXX"), 80) // within the first record
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	begin("damaged", 2, 0, 1)
+	h.stop()
+	if _, err := os.Stat(damagedJournal(h.dir)); err != nil {
+		t.Error(err)
+	}
+	if err := ForgetDamaged(h.dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(damagedJournal(h.dir)); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	begin("after that", 2)
+	h.stop()
+	if err := os.RemoveAll(JournalDir(h.dir)); err != nil {
+		t.Fatal(err)
+	}
+	begin("gone", 3, 0, 1)
 	h.stop()
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/cluster/node"
 	"altmail.se/altmail/crypto/cryptfs"
 	"altmail.se/altmail/crypto/keyring"
 	"altmail.se/altmail/mailstore/state"
@@ -21,8 +22,9 @@ const erasedFact = "erased-at"
 // erase makes what was deleted leave this node's disk in time (P6): every half
 // of erase_within, log and file keys change, the state is rewritten without
 // what was deleted, and keys that nothing uses any more are destroyed, so that
-// blocks the file system has let go of are noise. Log files and body segments
-// are rewritten by the groups and the body store themselves.
+// blocks the file system has let go of are noise. The journal goes on in new
+// files. Log files and body segments are rewritten by the groups and the body
+// store themselves.
 func (n *nodeProc) erase() {
 	every := time.Duration(n.cfg.Store.EraseWithin) / 2
 	for {
@@ -60,6 +62,9 @@ func (n *nodeProc) erase() {
 
 func (n *nodeProc) eraseOnce(ctx context.Context) error {
 	begin := time.Now()
+	if err := errors.Join(n.journal.Renew(), node.ForgetDamaged(n.cfg.DataDir)); err != nil {
+		return err
+	}
 	if err := rotate(ctx, n.ring, n.db, stateDir(n.cfg), n.oldestLogKey); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/cluster/group"
+	"altmail.se/altmail/cluster/journal"
 	"altmail.se/altmail/cluster/member"
 	"altmail.se/altmail/cluster/node"
 	"altmail.se/altmail/cluster/transport"
@@ -50,6 +51,7 @@ type nodeProc struct {
 	ring    *keyring.Ring
 	local   *member.Local
 	db      *state.DB
+	journal *journal.Journal
 	states  states
 	bodies  *body.Store
 	port    *transport.Transport
@@ -98,6 +100,10 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 		}
 	}()
 	opened = append(opened, n.db.Close)
+	if n.journal, err = node.OpenJournal(cfg.DataDir, die, log); err != nil {
+		return nil, err
+	}
+	opened = append(opened, n.journal.Close)
 	if n.port, err = n.openPort(id); err != nil {
 		return nil, err
 	}
@@ -111,7 +117,7 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 	opened = append(opened, n.bodies.Close, n.port.Close)
 	n.node = node.New(node.Config{
 		Dir: cfg.DataDir, Local: local, Peers: n.port, Layer: n.port.RaftLayer,
-		Gate: n.bodies, Keys: ring.Logs(), Tuning: tuning(cfg),
+		Gate: n.bodies, Keys: ring.Logs(), Tuning: tuning(cfg), Journal: n.journal,
 		Machine: n.machine, Started: n.started, Fatal: die,
 		Drain: n.drain, Cut: n.port.Disconnect, Log: log, Wall: n.clock.now,
 	})
@@ -310,6 +316,10 @@ func (n *nodeProc) start() error {
 	if err := n.node.Start(); err != nil {
 		return err
 	}
+	// All that redo anything have: the rest is of groups that are not here.
+	if err := n.journal.Settle(); err != nil {
+		return err
+	}
 	n.members.Start()
 	n.bg.Go(func() { n.bodies.Run(n.ctx) })
 	n.bg.Go(func() { n.commit.NewDriver().Run(n.ctx) })
@@ -394,7 +404,7 @@ func (n *nodeProc) stop() error {
 	if err := n.port.Close(); err != nil && !errors.Is(err, cluster.ErrStopped) {
 		errs = append(errs, err)
 	}
-	errs = append(errs, n.bodies.Close())
+	errs = append(errs, n.bodies.Close(), n.journal.Close())
 	errs = append(errs, wait(closeTime, n.bg.Wait))
 	errs = append(errs, n.db.Close())
 	return errors.Join(errs...)
