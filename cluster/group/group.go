@@ -62,6 +62,7 @@ type Group struct {
 	room     *semaphore.Weighted
 	slots    *semaphore.Weighted
 	inflight inflight
+	lane     lane
 
 	checking atomic.Bool
 	included atomic.Bool // an applied configuration had this member
@@ -137,6 +138,7 @@ func newGroup(o Options) *Group {
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.fsm = &fsm{g: g}
+	g.lane = lane{propose: g.offer, life: g.ctx.Done(), full: make(chan struct{}, 1)}
 	g.inflight.ops = make(map[cluster.OpID]*op)
 	g.health.peers = make(map[cluster.NodeID]*peerReport)
 	g.clock.wall = o.Wall
@@ -309,6 +311,7 @@ func (g *Group) stopRaft() error {
 	g.trans.s.cut(false)
 	err := f.Error()
 	close(g.done)
+	g.lane.giveUp()
 	g.inflight.abort()
 	g.announce()
 	return err

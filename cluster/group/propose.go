@@ -195,12 +195,45 @@ func (g *Group) begin(ctx context.Context, from cluster.NodeID, p cluster.Propos
 	if d, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(d))
 	}
+	if len(bodies) == 0 && g.quick(p.Op, o, buf) {
+		return o
+	}
 	id := p.Op
 	go func() {
 		out, term, err := g.run(limit, from, buf, bodies)
 		g.inflight.finish(id, o, out, term, err)
 	}()
 	return o
+}
+
+// quick offers an entry that nothing stands in the way of and reports whether
+// it did: no goroutine has to wait for it.
+func (g *Group) quick(id cluster.OpID, o *op, buf []byte) bool {
+	if g.mayNot() != nil || !g.slots.TryAcquire(1) {
+		return false
+	}
+	size := min(int64(len(buf)), g.o.Tuning.ProposeBytes)
+	if !g.room.TryAcquire(size) {
+		g.slots.Release(1)
+		return false
+	}
+	g.lane.add(&offer{buf: buf, done: func(res cluster.Result, index, term uint64, err error) {
+		g.room.Release(size)
+		g.slots.Release(1)
+		g.inflight.finish(id, o, cluster.Outcome{Index: index, Value: res.Value}, term, err)
+	}})
+	return true
+}
+
+// mayNot returns why this leader must not take proposals, nil if it may.
+func (g *Group) mayNot() error {
+	if err := g.health.clockOK(g); err != nil {
+		return err
+	}
+	if g.checks.readOnly.Load() {
+		return fmt.Errorf("%w: no state has a majority", errNotLeader)
+	}
+	return nil
 }
 
 // run takes an encoded entry through raft on this leader.
@@ -234,57 +267,29 @@ func (g *Group) run(limit time.Duration, from cluster.NodeID, buf []byte, bodies
 			return out, 0, fmt.Errorf("%w: bodies: %w", errNotLeader, err)
 		}
 	}
-	if err := g.health.clockOK(g); err != nil {
+	if err := g.mayNot(); err != nil {
 		return out, 0, err
 	}
-	if g.checks.readOnly.Load() {
-		return out, 0, fmt.Errorf("%w: no state has a majority", errNotLeader)
-	}
-	res, index, term, err := g.apply(buf)
-	if err != nil {
-		return out, 0, err
-	}
-	return cluster.Outcome{Index: index, Value: res.Value}, term, nil
+	ended := make(chan struct{})
+	g.lane.add(&offer{buf: buf, done: func(res cluster.Result, index, at uint64, lerr error) {
+		out, term, err = cluster.Outcome{Index: index, Value: res.Value}, at, lerr
+		close(ended)
+	}})
+	<-ended
+	return out, term, err
 }
 
-// apply stamps an encoded entry and offers it to the local raft.
-func (g *Group) apply(buf []byte) (res cluster.Result, index, term uint64, err error) {
-	r := g.raft.Load()
-	if r == nil {
-		return res, 0, 0, errNotLeader
-	}
-	if term = g.leading(); term == 0 {
-		return res, 0, 0, errNotLeader
-	}
-	return g.applyTo(r, term, buf)
-}
-
+// applyTo stamps an encoded entry of the group's own and offers it to a raft
+// instance that leads in term.
 func (g *Group) applyTo(r *raft.Raft, term uint64, buf []byte) (res cluster.Result, index, _ uint64, err error) {
 	binary.BigEndian.PutUint64(buf[2:], g.clock.stamp())
 	before := g.appliedIndex()
 	fut := r.ApplyLog(raft.Log{Data: buf}, 0)
-	if err := g.await(r, fut); err != nil {
-		switch {
-		case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
-			return res, 0, 0, fmt.Errorf("%w: %w", errNotLeader, err)
-		}
-		return res, 0, 0, fmt.Errorf("%w: %w", errUnknown, err)
+	res, index, err = g.outcome(fut, g.await(r, fut), before)
+	if err != nil {
+		return res, 0, 0, err
 	}
-	a, ok := fut.Response().(*applied)
-	if !ok {
-		return res, 0, 0, fmt.Errorf("%w: no result", errUnknown)
-	}
-	if a.err != nil {
-		return res, 0, 0, fmt.Errorf("%w: %w", errUnknown, a.err)
-	}
-	if index = fut.Index(); a.res.Skipped || index <= before {
-		// The state is ahead of the log (rule R4): every answer from here on
-		// would be a lie.
-		err := fmt.Errorf("proposal at index %d, but the state was at %d", index, before)
-		g.fatal(err)
-		return res, 0, 0, fmt.Errorf("%w: %w", errUnknown, err)
-	}
-	return a.res, index, term, nil
+	return res, index, term, nil
 }
 
 // await waits for a proposal's future. raft never answers one that was still
