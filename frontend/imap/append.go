@@ -15,10 +15,16 @@ import (
 // appendLiteral is asked before each literal of an APPEND: everything that
 // can refuse it does so before the client sends the message.
 func appendLiteral(s *session, f *imapwire.Frame, l *imapwire.Literal) error {
-	name, isMessage, err := imapwire.NewScanner(f, s.utf8).AppendSoFar()
-	if err != nil || !isMessage {
+	name, n, err := imapwire.NewScanner(f, s.utf8).AppendSoFar()
+	if err != nil || n == 0 {
 		return err
 	}
+	return s.mayAppend(f, l, name, uint64(n), 0)
+}
+
+// mayAppend decides about a literal that is to be added to a mailbox as one of
+// count messages, or in the place of one of freed octets.
+func (s *session) mayAppend(f *imapwire.Frame, l *imapwire.Literal, name string, count, freed uint64) error {
 	limit := s.srv.cfg.Limits.MessageSize
 	if l.Size > limit {
 		return no("TOOBIG", fmt.Sprintf("A message may have at most %d octets", limit))
@@ -32,12 +38,11 @@ func appendLiteral(s *session, f *imapwire.Frame, l *imapwire.Literal) error {
 		return err
 	}
 	// Decided again when it is stored; here it saves the way.
-	total, count := uint64(l.Size), uint64(1)
+	total := uint64(l.Size)
 	for i := range f.Literals {
 		total += uint64(f.Literals[i].Size)
-		count++
 	}
-	if q.LimitBytes != 0 && q.UsedBytes+total > q.LimitBytes || q.LimitMessages != 0 && q.UsedMessages+count > q.LimitMessages {
+	if q.LimitBytes != 0 && q.UsedBytes+total > q.LimitBytes+freed || q.LimitMessages != 0 && q.UsedMessages+count > q.LimitMessages {
 		return mailstore.ErrOverQuota
 	}
 	if int64(total) > 2*limit {
@@ -57,6 +62,9 @@ func cmdAppend(c *call) error {
 		return err
 	}
 	s := c.s
+	if err := c.catenate(a.Messages); err != nil {
+		return err
+	}
 	msgs := make([]commit.AppendMessage, len(a.Messages))
 	for i := range a.Messages {
 		if err := prepare(&msgs[i], &a.Messages[i]); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"time"
 	"unicode/utf8"
 
 	"altmail.se/altmail/frontend/imapwire"
@@ -142,6 +143,25 @@ func decodeBase64(enc []byte) ([]byte, error) {
 		return nil, &imapwire.SyntaxError{Text: "Malformed base64"}
 	}
 	return out[:n], nil
+}
+
+// cmdUnauthenticate is of RFC 8437: the connection is as it was before login,
+// but for TLS. What it was told and what it enabled is forgotten.
+func cmdUnauthenticate(c *call) error {
+	if err := c.args.End(); err != nil {
+		return err
+	}
+	s := c.s
+	s.sub.Close()
+	s.srv.left(s.account.ID())
+	s.account, s.sub, s.box = nil, nil, nil
+	s.rev2, s.utf8, s.condst, s.qresync = false, false, false, false
+	s.w.UTF8 = false
+	s.stale, s.reset, s.signal = false, false, false
+	s.identity.Store(0)
+	s.loginFrom = time.Now()
+	c.code = "CAPABILITY " + s.capabilities()
+	return nil
 }
 
 // maxResponse bounds a line of an exchange: RFC 4422 sets no limit, tokens of

@@ -30,7 +30,9 @@ func TestInjection(t *testing.T) {
 		"an unknown command":         fmt.Sprintf("NOSUCH {%d+}\r\n%s", len(evil), evil),
 		"a command without args":     fmt.Sprintf("NOOP {%d+}\r\n%s", len(evil), evil),
 		"a literal in a quoted text": fmt.Sprintf("SELECT \"x {%d+}\r\n%s\"", len(evil), evil),
-		"catenate":                   fmt.Sprintf("APPEND INBOX CATENATE (TEXT {%d+}\r\n%s)", len(evil), evil),
+		"a message with a bad part":  fmt.Sprintf("APPEND INBOX CATENATE (TEXT {%d+}\r\n%s URL {3+}\r\nx/y)", len(evil), evil),
+		"a message of unknown parts": fmt.Sprintf("APPEND INBOX CATENATE (BLOB {%d+}\r\n%s)", len(evil), evil),
+		"replacing nothing":          fmt.Sprintf("UID REPLACE 1 INBOX {%d+}\r\n%s", len(evil), evil),
 		"a literal without its tag":  "",
 	} {
 		c := k.login("alice")

@@ -208,6 +208,13 @@ func (s *Server) enter(a mailstore.AccountID) bool {
 	return true
 }
 
+// left is leave for a session that goes on.
+func (s *Server) left(a mailstore.AccountID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leave(a)
+}
+
 // leave is called with the lock held.
 func (s *Server) leave(a mailstore.AccountID) {
 	if s.accounts[a]--; s.accounts[a] <= 0 {

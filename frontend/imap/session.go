@@ -45,6 +45,8 @@ type session struct {
 	conn net.Conn // what is spoken over: raw, or TLS on it
 	cork *cork    // under TLS
 	born time.Time
+	// loginFrom is when the time to log in began.
+	loginFrom time.Time
 
 	ctx    context.Context // ends when the session is cut off
 	cancel context.CancelFunc
@@ -78,7 +80,8 @@ type session struct {
 }
 
 func newSession(srv *Server, id uint64, conn net.Conn) *session {
-	s := &session{srv: srv, id: id, raw: conn, conn: conn, born: time.Now()}
+	now := time.Now()
+	s := &session{srv: srv, id: id, raw: conn, conn: conn, born: now, loginFrom: now}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.rd = imapwire.NewReader(conn, s.beforeRead)
 	s.w = imapwire.NewWriter(&output{s})
@@ -129,7 +132,7 @@ func (s *session) beforeRead() error {
 	deadline := now.Add(lim.Idle)
 	switch {
 	case s.account == nil:
-		due := s.born.Add(lim.Login)
+		due := s.loginFrom.Add(lim.Login)
 		if now.After(due) {
 			return errLoginDue
 		}
@@ -297,7 +300,9 @@ func (s *session) loop() error {
 		case err == nil:
 			err = s.execute()
 		case errors.As(err, &refused):
-			err = s.answer(s.frame.Tag, s.frame.Name, refused.Err)
+			if err = refused.Err; !fatal(err) {
+				err = s.answer(s.frame.Tag, s.frame.Name, err)
+			}
 		}
 		s.releaseMemory()
 		if err != nil {

@@ -36,9 +36,10 @@ func init() {
 		"LOGOUT":     {run: cmdLogout, states: anyState, noArgs: true, quiet: true},
 		"ID":         {run: cmdID, states: anyState}, // RFC 2971
 		// 6.2
-		"STARTTLS":     {run: cmdStartTLS, states: notAuthenticated, noArgs: true},
-		"AUTHENTICATE": {run: cmdAuthenticate, states: notAuthenticated},
-		"LOGIN":        {run: cmdLogin, states: notAuthenticated},
+		"STARTTLS":       {run: cmdStartTLS, states: notAuthenticated, noArgs: true},
+		"AUTHENTICATE":   {run: cmdAuthenticate, states: notAuthenticated},
+		"LOGIN":          {run: cmdLogin, states: notAuthenticated},
+		"UNAUTHENTICATE": {run: cmdUnauthenticate, states: loggedIn, noArgs: true, quiet: true}, // RFC 8437
 		// 6.3
 		"ENABLE":      {run: cmdEnable, states: loggedIn},
 		"SELECT":      {run: cmdSelect, states: loggedIn, quiet: true},
@@ -73,6 +74,8 @@ func init() {
 		"UID STORE":   {run: cmdStore, states: selected, sequence: true, writes: true, uid: true},
 		"UID COPY":    {run: cmdCopy, states: selected, uid: true},
 		"UID MOVE":    {run: cmdMove, states: selected, writes: true, uid: true},
+		"REPLACE":     {run: cmdReplace, states: selected, writes: true, literal: replaceLiteral}, // RFC 8508
+		"UID REPLACE": {run: cmdReplace, states: selected, writes: true, uid: true, literal: replaceLiteral},
 		"UID EXPUNGE": {run: cmdUIDExpunge, states: selected, writes: true, uid: true}, // RFC 4315
 	}
 }

@@ -1,9 +1,5 @@
 package imapwire
 
-import (
-	"time"
-)
-
 // StoreMode says what STORE does with the flags it names.
 type StoreMode uint8
 
@@ -221,92 +217,6 @@ func (s *Scanner) Create() (mailbox string, use []string) {
 		})
 	}
 	return mailbox, use
-}
-
-// AppendMessage is one message of APPEND.
-type AppendMessage struct {
-	Flags   []string
-	Date    time.Time // zero when not given
-	UTF8    bool      // given as UTF8 (~{...}), RFC 6855 section 4
-	Literal *Literal
-}
-
-// Append are the arguments of APPEND.
-type Append struct {
-	Mailbox  string
-	Messages []AppendMessage
-}
-
-// maxAppend bounds the messages of one APPEND.
-const maxAppend = 1000
-
-// Append reads the arguments of APPEND (RFC 9051 section 6.3.12, RFC 3502).
-func (s *Scanner) Append() (a Append) {
-	s.SP()
-	a.Mailbox = s.Mailbox()
-	for s.ok() && (len(a.Messages) == 0 || s.Peek(' ')) {
-		s.SP()
-		if len(a.Messages) > 0 && s.AtEnd() {
-			break
-		}
-		m := s.appendHead()
-		if m.UTF8 {
-			m.Literal = s.Literal()
-			s.Need(')')
-		} else {
-			m.Literal = s.Literal()
-		}
-		if m.Literal != nil {
-			a.Messages = append(a.Messages, m)
-		}
-		if len(a.Messages) > maxAppend {
-			s.Fail("too many messages")
-		}
-	}
-	return a
-}
-
-// appendHead reads what stands before the literal.
-func (s *Scanner) appendHead() (m AppendMessage) {
-	if s.Peek('(') {
-		m.Flags = s.Flags(false)
-		s.SP()
-	}
-	if s.Peek('"') {
-		m.Date = s.DateTime()
-		s.SP()
-	}
-	if s.PeekWord() == "UTF8" {
-		s.Atom()
-		s.SP()
-		s.Need('(')
-		m.UTF8 = true
-	}
-	return m
-}
-
-// AppendSoFar reads the arguments of an APPEND up to the literal that a Gate
-// is asked for: what of it is known. It returns ok if the literal that comes
-// next is the octets of a message and not the name of the mailbox.
-func (s *Scanner) AppendSoFar() (mailbox string, message bool, err error) {
-	s.SP()
-	if s.AtLiteral() && len(s.f.Literals) == 0 {
-		return "", false, s.err
-	}
-	mailbox = s.Mailbox()
-	for s.ok() {
-		s.SP()
-		s.appendHead()
-		if s.lit == len(s.f.Literals) {
-			break
-		}
-		s.Literal()
-		s.Take(')')
-	}
-	if s.ok() && !s.AtLiteral() {
-		s.Fail("expected a literal")
-	}
-	return mailbox, s.ok(), s.err
 }
 
 // ID reads the arguments of ID (RFC 2971 section 3.1) as names and values in

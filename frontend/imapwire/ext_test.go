@@ -1,6 +1,13 @@
 package imapwire
 
-import "testing"
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
 
 // accepts reports whether a command parses to its end.
 func accepts(t *testing.T, in string, parse func(*Scanner)) bool {
@@ -45,6 +52,127 @@ func TestPreviewArgs(t *testing.T) {
 	} {
 		if accepts(t, in, func(s *Scanner) { s.Fetch() }) {
 			t.Errorf("%q is accepted", in)
+		}
+	}
+}
+
+func TestMessageURL(t *testing.T) {
+	for in, want := range map[string]MessageURL{
+		"/Drafts;UIDVALIDITY=385759045/;UID=20/;section=1.MIME": {"Drafts", 385759045, 20, &Section{Path: []int{1}, Text: SectionMIME, Name: "BODY[1.MIME]"}},
+		"/inbox/;uid=1":                                  {"INBOX", 0, 1, &Section{Name: "BODY[]"}},
+		"INBOX/;UID=1":                                   {"INBOX", 0, 1, &Section{Name: "BODY[]"}},
+		"/a/b%2Fc%C3%A5/;UID=4294967295":                 {"a/b/cå", 0, 4294967295, &Section{Name: "BODY[]"}},
+		";UID=7/;SECTION=TEXT":                           {"", 0, 7, &Section{Text: SectionBody, Name: "BODY[TEXT]"}},
+		"/;UID=7":                                        {"", 0, 7, &Section{Name: "BODY[]"}},
+		"/x/;UID=7/;PARTIAL=0.1024":                      {"x", 0, 7, &Section{Name: "BODY[]", Partial: true, Length: 1024}},
+		"/x/;UID=7/;SECTION=1.2/;PARTIAL=5":              {"x", 0, 7, &Section{Path: []int{1, 2}, Name: "BODY[1.2]", Partial: true, Offset: 5, Length: 1<<63 - 1}},
+		"/x/;UID=7/;SECTION=HEADER.FIELDS%20(To%20From)": {"x", 0, 7, &Section{Text: SectionHeaderFields, Fields: []string{"To", "From"}, Name: "BODY[HEADER.FIELDS (To From)]"}},
+	} {
+		got, ok := ParseMessageURL(in)
+		if want.Section.Peek = true; !ok || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v %+v %v", in, got, got.Section, ok)
+		}
+	}
+	for _, in := range []string{
+		"", "/", "INBOX", "/INBOX", "/INBOX/;UID=", "/INBOX/;UID=0", "/INBOX/;UID=x", "/INBOX/;UID=+1", "/INBOX/;UID=4294967296", "/INBOX;UID=1",
+		"imap://alice@example.org/INBOX/;UID=1", "//example.org/INBOX/;UID=1", "/INBOX;UIDVALIDITY=0/;UID=1", "/INBOX;UIDVALIDITY=x/;UID=1",
+		"/;UIDVALIDITY=1/;UID=1", "/INBOX/;UID=1/", "/INBOX/;UID=1/;SECTION=", "/INBOX/;UID=1/;SECTION=X", "/INBOX/;UID=1/;SECTION=1.", "/INBOX/;UID=1/;SECTION=0",
+		"/INBOX/;UID=1/;PARTIAL=", "/INBOX/;UID=1/;PARTIAL=1.0", "/INBOX/;UID=1/;PARTIAL=x", "/INBOX/;UID=1/;PARTIAL=1.2.3", "/INBOX/;UID=1/x",
+		"/INBOX/;UID=1;URLAUTH=anonymous:INTERNAL:00", "/INBOX/;UID=1/;SECTION=1;URLAUTH=anonymous", "/IN%ZZ/;UID=1", "/IN%F/;UID=1", "/IN%ff/;UID=1",
+		"/INBOX/;UID=1/;SECTION=HEADER.FIELDS%20({1}%0D%0Ax)", "/INBOX/;UID=1/;SECTION=TEXT%0D%0A", "/INBOX/;UID=1/;PARTIAL=0.1/;SECTION=1",
+	} {
+		if u, ok := ParseMessageURL(in); ok {
+			t.Errorf("%q is a URL: %+v", in, u)
+		}
+	}
+	if got := string(AppendURL(nil, "/a b]\r\nå/;UID=1")); got != "/a%20b%5D%0D%0A%C3%A5/;UID=1" {
+		t.Error(got)
+	}
+}
+
+func FuzzMessageURL(f *testing.F) {
+	f.Add("/Drafts;UIDVALIDITY=385759045/;UID=20/;section=1.MIME/;PARTIAL=1.2")
+	f.Add(";UID=7/;SECTION=HEADER.FIELDS%20(To%20From)")
+	f.Fuzz(func(t *testing.T, in string) {
+		if u, ok := ParseMessageURL(in); ok && (u.UID == 0 || u.Section == nil || !utf8.ValidString(u.Mailbox)) {
+			t.Fatalf("%+v", u)
+		}
+		for _, c := range AppendURL(nil, in) {
+			if c == ']' || c <= ' ' || c >= 0x7f {
+				t.Fatalf("%q", in)
+			}
+		}
+	})
+}
+
+func TestAppendArgs(t *testing.T) {
+	for _, in := range []string{
+		"a APPEND x CATENATE (TEXT {1+}\r\nb)", "a APPEND x CATENATE (URL /y/;UID=1)", "a APPEND x catenate (url \"/y/;UID=1\" text {1+}\r\nb TEXT {0+}\r\n)",
+		"a APPEND x (\\Seen) \" 5-Nov-2026 01:02:03 +0100\" CATENATE (UTF8 (~{1+}\r\nb) URL z) {1+}\r\nc CATENATE (URL {1+}\r\nz)",
+	} {
+		if !accepts(t, in, func(s *Scanner) { s.Append() }) {
+			t.Errorf("%q is refused", in)
+		}
+	}
+	for _, in := range []string{
+		"a APPEND x CATENATE", "a APPEND x CATENATE ()", "a APPEND x CATENATE (", "a APPEND x CATENATE (TEXT)", "a APPEND x CATENATE (TEXT \"b\")",
+		"a APPEND x CATENATE (URL)", "a APPEND x CATENATE (URL y", "a APPEND x CATENATE (DATA {1+}\r\nb)", "a APPEND x CATENATE TEXT {1+}\r\nb",
+		"a APPEND x CATENATE (TEXT {1+}\r\nb) y", "a APPEND x CATENATE (UTF8 ~{1+}\r\nb)", "a APPEND x CATENATE (URL " + strings.Repeat("y", maxURL+1) + ")",
+		"a APPEND x CATENATE (" + strings.Repeat("URL y ", maxParts+1) + ")", "a APPEND x CATENATE (TEXT {1+}\r\nb",
+	} {
+		if accepts(t, in, func(s *Scanner) { s.Append() }) {
+			t.Errorf("%q is accepted", in)
+		}
+	}
+	for _, in := range []string{
+		"a REPLACE 4 x {1+}\r\nb", "a REPLACE * x (\\Seen) \" 5-Nov-2026 01:02:03 +0100\" ~{1+}\r\nb", "a UID REPLACE 4 {1+}\r\nx UTF8 (~{1+}\r\nb)",
+		"a UID REPLACE 4 x CATENATE (URL y TEXT {1+}\r\nb)",
+	} {
+		if !accepts(t, in, func(s *Scanner) { s.Replace() }) {
+			t.Errorf("%q is refused", in)
+		}
+	}
+	for _, in := range []string{
+		"a REPLACE", "a REPLACE 4", "a REPLACE 4 x", "a REPLACE 4:5 x {1+}\r\nb", "a REPLACE 4,5 x {1+}\r\nb", "a REPLACE 0 x {1+}\r\nb", "a REPLACE $ x {1+}\r\nb",
+		"a REPLACE 4 x b", "a REPLACE 4 x {1+}\r\nb {1+}\r\nc", "a REPLACE 4 x (\\Seen {1+}\r\nb", "a REPLACE x x {1+}\r\nb",
+	} {
+		if accepts(t, in, func(s *Scanner) { s.Replace() }) {
+			t.Errorf("%q is accepted", in)
+		}
+	}
+}
+
+// TestAppendSoFar: before each literal it is known whether it is a message.
+func TestAppendSoFar(t *testing.T) {
+	type asked struct {
+		mailbox string
+		message int
+	}
+	for in, want := range map[string][]asked{
+		"a APPEND x {1+}\r\nb":                   {{"x", 1}},
+		"a APPEND {1+}\r\nx {1+}\r\nb":           {{"", 0}, {"x", 1}},
+		"a APPEND x UTF8 (~{1+}\r\nb) {1+}\r\nc": {{"x", 1}, {"x", 2}},
+		"a APPEND x CATENATE (TEXT {1+}\r\nb URL {1+}\r\ny TEXT {1+}\r\nc) {1+}\r\nd": {{"x", 1}, {"x", 0}, {"x", 1}, {"x", 2}},
+		"a REPLACE 7 x CATENATE (URL {1+}\r\ny UTF8 (~{1+}\r\nc))":                    {{"x", 0}, {"x", 1}},
+		"a REPLACE 7 {1+}\r\nx {1+}\r\nc":                                             {{"", 0}, {"x", 1}},
+	} {
+		var got []asked
+		gate := &testGate{lim: Limits{Command: 1 << 20, Literal: 1 << 20, Drain: 1 << 20}}
+		gate.refuse = func(f *Frame, l *Literal) error {
+			s := NewScanner(f, false)
+			var a asked
+			var err error
+			if f.Name == "APPEND" {
+				a.mailbox, a.message, err = s.AppendSoFar()
+			} else {
+				_, a.mailbox, a.message, err = s.ReplaceSoFar()
+			}
+			got = append(got, a)
+			return err
+		}
+		rd := NewReader(&pipe{in: bytes.NewReader([]byte(in + "\r\n"))}, func() error { return nil })
+		if err := rd.ReadFrame(new(Frame), gate); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v %v", in, got, err)
 		}
 	}
 }

@@ -330,6 +330,21 @@ func (d *Door) proposeWithBodies(ctx context.Context, g cluster.GroupID, op clus
 // Append adds messages to one mailbox, all of them or none. With replace, the
 // message of that UID is expunged in the same step (RFC 8508).
 func (d *Door) Append(ctx context.Context, a *lookup.Account, box mailstore.MailboxID, msgs []AppendMessage, replace mailstore.UID) (Appended, error) {
+	return d.append(ctx, a, &commandpb.Append{Mailbox: uint32(box), Replace: uint32(replace)}, msgs)
+}
+
+// Replace adds a message to a mailbox and expunges another one, of the same or
+// another mailbox of the account, in the same step: both or neither (RFC 8508).
+// A message that is gone is mailstore.ErrExpunged.
+func (d *Door) Replace(ctx context.Context, a *lookup.Account, box mailstore.MailboxID, msg AppendMessage, from mailstore.MailboxID, uid mailstore.UID) (Appended, error) {
+	done, err := d.append(ctx, a, &commandpb.Append{Mailbox: uint32(box), Replace: uint32(uid), ReplaceMailbox: uint32(from)}, []AppendMessage{msg})
+	if errors.Is(err, ErrNoSuch) {
+		return done, mailstore.ErrExpunged
+	}
+	return done, err
+}
+
+func (d *Door) append(ctx context.Context, a *lookup.Account, ap *commandpb.Append, msgs []AppendMessage) (Appended, error) {
 	var done Appended
 	if len(msgs) == 0 || len(msgs) > maxAppend {
 		return done, fmt.Errorf("%w: %d messages in one append", mailstore.ErrLimit, len(msgs))
@@ -345,7 +360,7 @@ func (d *Door) Append(ctx context.Context, a *lookup.Account, box mailstore.Mail
 		return done, unanswered(err)
 	}
 	defer release()
-	ap := &commandpb.Append{Account: uint64(a.ID()), Mailbox: uint32(box), Replace: uint32(replace)}
+	ap.Account = uint64(a.ID())
 	bodies := make([]*sealed, 0, len(msgs))
 	for i := range msgs {
 		m := &msgs[i]
