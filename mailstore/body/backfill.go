@@ -176,7 +176,7 @@ func (s *Store) Backfill(group cluster.GroupID, index uint64, refs []cluster.Bod
 	var missing []cluster.BodyRef
 	g.mu.Lock()
 	for _, r := range refs {
-		if _, ok := g.tab.get(keyOf(r.ID)); !ok {
+		if _, ok := g.locate(r.ID); !ok {
 			missing = append(missing, r)
 			continue
 		}
@@ -221,7 +221,7 @@ func (g *group) distrust(live Live) {
 	b.live, b.begun = live, true
 	b.restart()
 	for id := range g.pins {
-		if _, here := g.tab.get(keyOf(id)); !here {
+		if _, here := g.locate(id); !here {
 			b.replay[id] = struct{}{}
 		}
 	}
@@ -247,7 +247,7 @@ func (g *group) scanLive(ctx context.Context) error {
 			return fmt.Errorf("body: comparing with the state: %w", err)
 		}
 		g.mu.Lock()
-		_, here := g.tab.get(keyOf(ref.ID))
+		_, here := g.locate(ref.ID)
 		g.mu.Unlock()
 		if !here {
 			if b.len() >= b.limit {

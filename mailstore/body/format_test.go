@@ -35,6 +35,13 @@ func goldenSegment() ([]byte, []indexEntry) {
 	return b, entries
 }
 
+// goldenRedo is the journal's copy of the segment's last record.
+func goldenRedo() []byte {
+	b, entries := goldenSegment()
+	at := entries[2].off
+	return append(appendRedoHead(nil, 3, 0x1122334455667788, at), b[at:]...)
+}
+
 func goldenIndex() *segIndex {
 	b, entries := goldenSegment()
 	return &segIndex{
@@ -72,6 +79,7 @@ func golden() map[string][]byte {
 		"fetch":          appendFetch(nil, 7, 1234, []fetchItem{{a, 4096, maxRange}, {b, 0, 10}}),
 		"fetch-response": append(resp, "first"...),
 		"have":           appendHave(nil, 7, []cluster.BodyID{a, b}),
+		"redo":           goldenRedo(),
 	}
 }
 
@@ -116,6 +124,9 @@ func TestParsersReadGolden(t *testing.T) {
 	if r, st, err := parseStates(g["push-response"], 2); err != nil || r.room || r.free != 77 || !bytes.Equal(st, []byte{stDurable, stBadHash}) {
 		t.Errorf("push-response: %v %v %v", r, st, err)
 	}
+	if r, err := parseRedo(g["redo"]); err != nil || r.seq != 3 || r.off != entries[2].off || !bytes.Equal(r.records, seg[r.off:]) {
+		t.Errorf("redo: %+v %v", r, err)
+	}
 	gid, index, fetch, err := parseFetch(g["fetch"])
 	if err != nil || gid != 7 || index != 1234 || !reflect.DeepEqual(fetch, []fetchItem{{a, 4096, maxRange}, {b, 0, 10}}) {
 		t.Errorf("fetch: %v %v %v %v", gid, index, fetch, err)
@@ -153,6 +164,7 @@ var parsers = map[string]func(b []byte) error{
 	"fetch":          func(b []byte) error { _, _, _, err := parseFetch(b); return err },
 	"fetch-response": func(b []byte) error { _, _, err := parseFetched(b, 3); return err },
 	"have":           func(b []byte) error { _, _, err := parseHave(b); return err },
+	"redo":           func(b []byte) error { _, err := parseRedo(b); return err },
 }
 
 // TestParsersRefuse cuts and lengthens every golden file, and damages every
@@ -167,7 +179,7 @@ func TestParsersRefuse(t *testing.T) {
 			if err := parse(b[:n:n]); !errors.Is(err, errFormat) && (name != "segment" || n < segHeaderLen) {
 				t.Errorf("%s cut at %d: %v", name, n, err)
 			}
-			if name != "index" && name != "notes" {
+			if name != "index" && name != "notes" && (name != "redo" || n < redoHeaderLen) {
 				continue
 			}
 			c := bytes.Clone(b)
@@ -212,6 +224,7 @@ func FuzzSegment(f *testing.F)       { fuzzParser(f, "segment") }
 func FuzzPush(f *testing.F)          { fuzzParser(f, "push") }
 func FuzzFetch(f *testing.F)         { fuzzParser(f, "fetch") }
 func FuzzFetchResponse(f *testing.F) { fuzzParser(f, "fetch-response") }
+func FuzzRedo(f *testing.F)          { fuzzParser(f, "redo") }
 func FuzzHave(f *testing.F)          { fuzzParser(f, "have") }
 
 // FuzzIndex and FuzzNotes mend the checksum, or nothing behind it is reached.

@@ -19,8 +19,10 @@ type waiter struct {
 	done  chan struct{}
 }
 
-// Ensure implements cluster.Gate. It waits for pushes first, and pulls what
-// has not come after a short grace. What it began to pull goes on when ctx
+// Ensure implements cluster.Gate. With Options.LogInJournal a body counts as
+// soon as it is in the journal, where no entry stored from then on becomes
+// durable before it. Ensure waits for pushes first, and pulls what has not come
+// after a short grace. What it began to pull goes on when ctx
 // ends, so that a body larger than one RPC's patience arrives in the end.
 func (s *Store) Ensure(ctx context.Context, group cluster.GroupID, from cluster.NodeID, index uint64, refs []cluster.BodyRef) error {
 	if len(refs) == 0 {
@@ -73,7 +75,7 @@ func (g *group) register(index uint64, refs []cluster.BodyRef) (*waiter, []clust
 	var w *waiter
 	var missing []cluster.BodyRef
 	for _, r := range refs {
-		if _, ok := g.tab.get(keyOf(r.ID)); ok {
+		if _, ok := g.locate(r.ID); ok {
 			continue
 		}
 		if d, ok := g.gone[r.ID]; ok && d >= index {
@@ -109,7 +111,8 @@ func (g *group) leave(w *waiter, missing []cluster.BodyRef, index uint64, cause 
 }
 
 // arrived takes the waiters for id whose last body this was out of the table
-// and appends them to ready; called with the lock, after id was indexed.
+// and appends them to ready; called with the lock, after id was indexed or
+// staged.
 func (g *group) arrived(id cluster.BodyID, ready []*waiter) []*waiter {
 	if len(g.waiters) == 0 {
 		return ready

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/cluster/journal"
 )
 
 // group is one group's bodies on this node.
@@ -36,15 +37,22 @@ type group struct {
 	back     backfill
 	grace    graceTimer
 	closing  bool
+	sealed   bool // nothing is written any more
+	flushing bool // a segment is being synced for the journal
 
-	kick       chan struct{} // wakes the writer
-	stopped    chan struct{} // closed when the writer has ended
-	indexers   sync.WaitGroup
-	reclaimMu  sync.Mutex // one pass of Reclaim at a time
-	notesMu    sync.Mutex // one writer of the notes file
-	savedNotes []byte     // under notesMu: what it holds
+	kick       chan struct{}  // wakes the writer
+	stopped    chan struct{}  // closed when the writer has ended
+	indexers   sync.WaitGroup // and who syncs for the journal
+	reclaimMu  sync.Mutex     // one pass of Reclaim at a time
+	notesMu    sync.Mutex     // one writer of the notes file
+	savedNotes []byte         // under notesMu: what it holds
 
-	buf []byte // the writer's own
+	jw      *journal.Writer // nil: every batch is synced in its segment
+	pending sync.WaitGroup  // batches that wait for the journal
+
+	// The writer's own.
+	buf  []byte
+	last journal.Ticket // of the newest batch in the journal
 }
 
 // request is one record on its way to the disk.
@@ -53,7 +61,8 @@ type request struct {
 	data   []byte
 	crc    uint32
 	moved  place // reclaim: where the record lies now
-	rotate bool  // no record: seal the active segment
+	class  putClass
+	rotate bool // no record: seal the active segment
 	done   chan struct{}
 
 	err     error // this and the rest: valid after done
@@ -62,6 +71,7 @@ type request struct {
 
 	joined int  // under group.mu: other Puts that wait for this one
 	taken  bool // under group.mu: the writer uses data
+	staged bool // under group.mu: written at at, durable before any entry stored from now on
 }
 
 func newGroup(s *Store, id cluster.GroupID) *group {
@@ -80,6 +90,18 @@ func newGroup(s *Store, id cluster.GroupID) *group {
 	}
 	g.back.init()
 	return g
+}
+
+// locate returns where a body lies that is durable here, or staged: an entry
+// that is stored from now on finds it there. Called with the lock.
+func (g *group) locate(id cluster.BodyID) (place, bool) {
+	if p, ok := g.tab.get(keyOf(id)); ok {
+		return p, true
+	}
+	if r := g.inflight[id]; r != nil && r.staged {
+		return r.at, true
+	}
+	return place{}, false
 }
 
 // join answers a Put without writing: the body is here, or somebody else is
@@ -187,7 +209,10 @@ func (g *group) writeLoop() {
 			batch[0].sealing, err = g.seal()
 		}
 		if err == nil && !batch[0].rotate {
-			err = g.commit(batch)
+			var later bool
+			if later, err = g.commit(batch); later {
+				continue
+			}
 		}
 		g.finish(batch, err)
 	}
@@ -198,7 +223,7 @@ func (g *group) writeLoop() {
 func (g *group) take() (batch []*request, rotate bool) {
 	room := int64(0)
 	if g.active != nil {
-		room = g.s.opts.SegmentSize - g.active.size
+		room = g.s.opts.SegmentSize - g.active.end
 	}
 	if g.queue[0].rotate {
 		batch, rotate = g.queue[:1], true
@@ -233,25 +258,33 @@ func (g *group) take() (batch []*request, rotate bool) {
 // instead of being copied beside its neighbours.
 const directWrite = 128 << 10
 
-// commit appends the records of batch to the active segment and syncs it. It
-// runs on the writer's goroutine, without the lock.
-func (g *group) commit(batch []*request) error {
+// commit appends the records of batch to the active segment and syncs it, or
+// has the journal keep them until the segment is synced; later is true then,
+// and the batch is answered when the journal has it. It runs on the writer's
+// goroutine, without the lock.
+func (g *group) commit(batch []*request) (later bool, err error) {
 	seg, fresh, err := g.writable()
 	if err != nil {
-		return g.writeError(seg, err)
+		return false, g.writeError(seg, err)
 	}
 	f, err := g.s.files.acquire(seg)
 	if err != nil {
-		return g.writeError(seg, err)
+		return false, g.writeError(seg, err)
 	}
 	defer g.s.files.release(seg)
 
-	off := seg.size // written by this goroutine only
+	begin := seg.end // written by this goroutine only
+	mark, err := g.mayMark(seg, fresh)
+	if err != nil {
+		return false, err
+	}
+	off := begin
 	buf := g.buf[:0]
 	if fresh {
 		off = 0
 		buf = appendSegHeader(buf, segHeader{g.id, seg.seq, seg.salt, seg.created})
 	}
+	small := g.small(batch, fresh)
 	flush := func() error {
 		if len(buf) == 0 {
 			return nil
@@ -260,12 +293,14 @@ func (g *group) commit(batch []*request) error {
 			return err
 		}
 		off += int64(len(buf))
-		buf = buf[:0]
+		if !small { // else the journal needs it
+			buf = buf[:0]
+		}
 		return nil
 	}
 	for i, r := range batch {
 		h := recHeader{size: uint32(len(r.data)), crc: r.crc, id: r.id}
-		if i == 0 {
+		if i == 0 && mark {
 			h.flags = flagBatch
 		}
 		at := uint32(off) + uint32(len(buf))
@@ -273,40 +308,71 @@ func (g *group) commit(batch []*request) error {
 		buf = appendRecHeader(buf, h, seg.salt, at)
 		if len(r.data) < directWrite {
 			buf = append(buf, r.data...)
-			if len(buf) < 1<<20 {
+			if small || len(buf) < 1<<20 {
 				continue
 			}
 		}
 		if err := flush(); err != nil {
-			return g.writeError(seg, err)
+			return false, g.writeError(seg, err)
 		}
 		if len(r.data) >= directWrite {
 			if _, err := f.WriteAt(r.data, off); err != nil {
-				return g.writeError(seg, err)
+				return false, g.writeError(seg, err)
 			}
 			off += int64(len(r.data))
 		}
 	}
 	if err := flush(); err != nil {
-		return g.writeError(seg, err)
+		return false, g.writeError(seg, err)
 	}
 	g.buf = buf
+	seg.end = off
+	if small {
+		t, ok, err := g.log(seg, begin, buf)
+		if err != nil {
+			return false, err
+		}
+		if ok {
+			g.later(batch, seg, off, t)
+			return true, nil
+		}
+	}
+	logged := seg.logged // written by this goroutine only
 	if !noSyncSegment {
 		if err := f.SyncData(); err != nil {
-			return g.s.fail(fmt.Errorf("syncing a segment: %w", err))
+			return false, g.s.fail(fmt.Errorf("syncing a segment: %w", err))
 		}
 	}
 	g.s.stats.syncs.Add(1)
 	if fresh && !noSyncDir {
 		if err := g.s.syncDir(g.dir); err != nil {
-			return err
+			return false, err
 		}
 	}
 	g.mu.Lock()
 	seg.size = off
 	seg.fresh = false
 	g.mu.Unlock()
-	return nil
+	g.home(seg, logged)
+	return false, nil
+}
+
+// mayMark reports whether everything in seg is durable by now, so that the next
+// record may say so. When none could for long it waits until that is so.
+func (g *group) mayMark(seg *segment, fresh bool) (bool, error) {
+	g.mu.Lock()
+	mark := fresh || seg.size == seg.end
+	g.mu.Unlock()
+	if !mark && seg.end-seg.marked >= markEvery {
+		if err := g.drain(); err != nil {
+			return false, err
+		}
+		mark = true
+	}
+	if mark {
+		seg.marked = seg.end
+	}
+	return mark, nil
 }
 
 // writable returns the active segment, making one if there is none.
@@ -324,7 +390,7 @@ func (g *group) writable() (seg *segment, fresh bool, err error) {
 		seq: seq, salt: binary.LittleEndian.Uint64(salt[:]),
 		created: uint32(time.Now().Unix()),
 		path:    g.s.fs.PathJoin(g.dir, fileName(seq, segSuffix)),
-		size:    segHeaderLen, fresh: true,
+		size:    segHeaderLen, end: segHeaderLen, fresh: true,
 	}
 	f, err := g.s.fs.OpenReadWrite(seg.path, vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -360,8 +426,18 @@ func (g *group) writeError(seg *segment, err error) error {
 // writer's goroutine.
 func (g *group) seal() (<-chan struct{}, error) {
 	done := make(chan struct{})
+	if err := g.drain(); err != nil {
+		return nil, err
+	}
 	g.mu.Lock()
 	seg := g.active
+	g.mu.Unlock()
+	if seg != nil {
+		if err := g.bringHome(seg); err != nil {
+			return nil, err
+		}
+	}
+	g.mu.Lock()
 	if seg == nil {
 		g.mu.Unlock()
 		close(done)
@@ -478,11 +554,17 @@ func (g *group) close() error {
 	g.wake()
 	g.mu.Unlock()
 	<-g.stopped
-	if g.s.failure() != nil {
-		g.indexers.Wait()
-		return nil // reported by Fatal; nothing may be written any more
+	err := g.drain()
+	failed := err != nil
+	if !failed {
+		_, err = g.seal()
 	}
-	_, err := g.seal()
+	g.mu.Lock()
+	g.sealed = true
+	g.mu.Unlock()
 	g.indexers.Wait()
-	return errors.Join(err, g.saveNotes())
+	if failed {
+		return g.leaveJournal() // reported by Fatal; nothing may be written any more
+	}
+	return errors.Join(err, g.saveNotes(), g.leaveJournal())
 }

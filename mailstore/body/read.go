@@ -39,7 +39,7 @@ func (s *Store) Open(group cluster.GroupID, id cluster.BodyID) (*Handle, error) 
 	}
 	for {
 		g.mu.Lock()
-		p, ok := g.tab.get(keyOf(id))
+		p, ok := g.locate(id)
 		seg := g.segs[p.seq]
 		g.mu.Unlock()
 		if !ok {
@@ -231,7 +231,7 @@ func (s *Store) Pin(group cluster.GroupID, refs []cluster.BodyRef) (release func
 				continue
 			}
 			delete(g.pins, r.ID)
-			if _, here := g.tab.get(keyOf(r.ID)); !here {
+			if _, here := g.locate(r.ID); !here {
 				absent = append(absent, r)
 			}
 		}

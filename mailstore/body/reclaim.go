@@ -349,7 +349,7 @@ func (g *group) move(ctx context.Context, seg *segment, entries []indexEntry, pa
 			g.quarantine(cluster.BodyRef{ID: e.id, Size: e.size}, at)
 			continue
 		}
-		r := &request{id: e.id, data: data, crc: crc32.Checksum(data, castagnoli), moved: at, done: make(chan struct{})}
+		r := &request{id: e.id, data: data, crc: crc32.Checksum(data, castagnoli), class: putMove, moved: at, done: make(chan struct{})}
 		if _, err := g.enqueue(r); err != nil {
 			return errors.Join(err, g.awaitAll(reqs))
 		}

@@ -12,7 +12,10 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"altmail.se/altmail/cluster"
 )
@@ -27,8 +30,14 @@ func (s *Store) openGroup(id cluster.GroupID) (*group, error) {
 	if err := s.mkdirDurable(g.dir); err != nil {
 		return nil, fmt.Errorf("making its folder: %w", err)
 	}
+	if err := g.redo(); err != nil {
+		return nil, err
+	}
 	doubtful, err := g.load()
 	if err != nil {
+		return nil, err
+	}
+	if err := g.joinJournal(); err != nil {
 		return nil, err
 	}
 	go g.writeLoop()
@@ -190,20 +199,26 @@ func (g *group) scan(seq uint32, path string) (*scanned, error) {
 	return sc, nil
 }
 
-func scanSegment(r io.ReaderAt, gid cluster.GroupID, seq uint32) (*scanned, error) {
-	var hb [segHeaderLen]byte
-	if n, err := r.ReadAt(hb[:], 0); err != nil && (err != io.EOF || n < len(hb)) {
+// readSegHeader reads the header of the segment that is to be seq of gid.
+func readSegHeader(r io.ReaderAt, gid cluster.GroupID, seq uint32) (segHeader, error) {
+	var b [segHeaderLen]byte
+	if n, err := r.ReadAt(b[:], 0); err != nil && (err != io.EOF || n < len(b)) {
 		if err == io.EOF {
 			err = fmt.Errorf("%w: segment of %d bytes", errFormat, n)
 		}
-		return nil, err
+		return segHeader{}, err
 	}
-	h, err := parseSegHeader(hb[:])
+	h, err := parseSegHeader(b[:])
+	if err == nil && (h.seq != seq || h.group != gid) {
+		err = fmt.Errorf("%w: segment %d of group %v under this name", errFormat, h.seq, h.group)
+	}
+	return h, err
+}
+
+func scanSegment(r io.ReaderAt, gid cluster.GroupID, seq uint32) (*scanned, error) {
+	h, err := readSegHeader(r, gid, seq)
 	if err != nil {
 		return nil, err
-	}
-	if h.seq != seq || h.group != gid {
-		return nil, fmt.Errorf("%w: segment %d of group %v under this name", errFormat, h.seq, h.group)
 	}
 	sc := &scanned{
 		index: &segIndex{group: gid, seq: seq, salt: h.salt, created: h.created, valid: segHeaderLen},
@@ -286,27 +301,38 @@ func (g *group) settle(doubtful []*scanned) error {
 }
 
 func (g *group) rewriteLast(seg *segment, sc *scanned) error {
-	var trusted []indexEntry
 	f, err := g.s.files.acquire(seg)
 	if err != nil {
 		return err
 	}
 	defer g.s.files.release(seg)
+	var mu sync.Mutex
+	var trusted []indexEntry // under mu
+	var eg errgroup.Group
+	eg.SetLimit(64) // they share syncs
 	for _, e := range sc.last {
-		data := make([]byte, e.size)
-		if _, err := f.ReadAt(data, int64(e.off)+recHeaderLen); err != nil {
-			return fmt.Errorf("reading the last batch of a segment: %w", err)
-		}
-		if sha256.Sum256(data) != e.id {
-			g.s.stats.badHash.Add(1)
-			continue
-		}
-		err := g.put(context.Background(), e.id, data, putMove)
-		if errors.Is(err, cluster.ErrNoRoom) {
-			trusted = append(trusted, e)
-		} else if err != nil {
-			return fmt.Errorf("writing the last batch of a segment again: %w", err)
-		}
+		eg.Go(func() error {
+			data := make([]byte, e.size)
+			if _, err := f.ReadAt(data, int64(e.off)+recHeaderLen); err != nil {
+				return fmt.Errorf("reading the last batch of a segment: %w", err)
+			}
+			if sha256.Sum256(data) != e.id {
+				g.s.stats.badHash.Add(1)
+				return nil
+			}
+			err := g.put(context.Background(), e.id, data, putMove)
+			if errors.Is(err, cluster.ErrNoRoom) {
+				mu.Lock()
+				defer mu.Unlock()
+				trusted = append(trusted, e)
+			} else if err != nil {
+				return fmt.Errorf("writing the last batch of a segment again: %w", err)
+			}
+			return nil
+		})
+	}
+	if err := eg.Wait(); err != nil {
+		return err
 	}
 	if len(trusted) == 0 {
 		return nil

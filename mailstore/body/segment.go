@@ -18,8 +18,12 @@ type segment struct {
 	path    string
 	old     bool // it was here when the store was opened
 
+	// The writer's own.
+	end    int64 // where the next record goes
+	marked int64 // where the last marked record began
+
 	// Under group.mu.
-	size      int64               // bytes that count
+	size      int64               // bytes that count: durable here or in the journal
 	live      int64               // bytes of records the table points to
 	count     int                 // number of them
 	sealed    uint32              // seconds since the Unix epoch; 0 while it is written
@@ -28,6 +32,8 @@ type segment struct {
 	fresh     bool                // nothing in it was synced yet
 	swept     bool                // its orphans were looked for
 	deadSince int64               // seconds since the Unix epoch; 0: holds nothing dead
+	logged    uint64              // end of its newest record in the journal; set by the writer
+	home      uint64              // what the journal holds of it below that is synced here
 	damaged   map[uint32]struct{} // offsets of records found damaged
 	entries   []indexEntry        // until indexed
 

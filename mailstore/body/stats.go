@@ -11,12 +11,17 @@ type stats struct {
 	pushed, pushedBytes, pushFailed, pushDropped, pushReceived              atomic.Uint64
 	pulled, pulledBytes, pullFailed, goneProven, readThrough, backfilled    atomic.Uint64
 	freed, orphans, rewritten, reclaimedBytes, gateWaits, gatePulls, noGive atomic.Uint64
+	journaled, flushes, redone, redoStale                                   atomic.Uint64
 }
 
 // Stats are counters since Open, and the present state of the store.
 type Stats struct {
 	Puts          uint64 // records written, moved ones included
 	Syncs         uint64 // group commits: one write and one fdatasync each
+	Journaled     uint64 // group commits by way of the journal
+	Flushes       uint64 // syncs of a segment because the journal asked, or for its end
+	Redone        uint64 // records of the journal redone at open
+	RedoStale     uint64 // and those whose segment was rewritten since
 	NoSpace       uint64 // writes that met a full disk
 	Refused       uint64 // bodies refused for want of space
 	BadHash       uint64 // bodies received that did not match their id
@@ -67,6 +72,8 @@ func (s *Store) Stats() Stats {
 		Unavailable: c.noGive.Load(), GateWaits: c.gateWaits.Load(), GatePulls: c.gatePulls.Load(),
 		Freed: c.freed.Load(), Orphans: c.orphans.Load(), Rewritten: c.rewritten.Load(),
 		ReclaimedBytes: c.reclaimedBytes.Load(),
+		Journaled:      c.journaled.Load(), Flushes: c.flushes.Load(),
+		Redone: c.redone.Load(), RedoStale: c.redoStale.Load(),
 	}
 	now := time.Now().Unix()
 	for _, g := range s.all() {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/cluster/journal"
 )
 
 // Liveness is what the store must know of the replicated state. Its methods
@@ -51,6 +52,18 @@ type Options struct {
 	// DiskUsage measures the file system; by default that of the store's
 	// folder. vfs.ErrUnsupported means unlimited.
 	DiskUsage func() (vfs.DiskUsage, error)
+
+	// Journal is the node's; nil: every batch of bodies is synced in its own
+	// file. It must be open before the store and stay so until Close, its
+	// Settle comes after Open, and a store that was written with a journal is
+	// opened with it: what is only there is lost else.
+	Journal *journal.Journal
+	// LogInJournal says that the entries of every group are stored by way of
+	// the same Journal, and that no entry is durable by another way before
+	// everything that had been appended to the Journal is. Ensure is then
+	// content with a small body that is in the Journal but not synced yet: the
+	// entry behind it can't be acknowledged before it is.
+	LogInJournal bool
 
 	SegmentSize int64 // bytes at which a segment is sealed; 256 MiB
 	MaxBatch    int64 // bytes of one group commit; 16 MiB
@@ -96,6 +109,9 @@ func (o *Options) fill() error {
 	def(&o.ReclaimRate, 20<<20)
 	def(&o.ScrubRate, 20<<20)
 	def(&o.ScrubEvery, 168*time.Hour)
+	if o.LogInJournal && o.Journal == nil {
+		return errors.New("body: Options.LogInJournal without a Journal")
+	}
 	if o.SegmentSize > maxSegment {
 		return fmt.Errorf("body: segments of %d bytes are over the limit of %d", o.SegmentSize, maxSegment)
 	}
@@ -329,7 +345,7 @@ func (g *group) put(ctx context.Context, id cluster.BodyID, data []byte, class p
 		return fmt.Errorf("body: waiting to write: %w", err)
 	}
 	defer s.queued.Release(weight)
-	r := &request{id: id, data: data, crc: crc32.Checksum(data, castagnoli), done: make(chan struct{})}
+	r := &request{id: id, data: data, crc: crc32.Checksum(data, castagnoli), class: class, done: make(chan struct{})}
 	for {
 		if done, err := g.join(ctx, id); done {
 			return err
