@@ -30,7 +30,8 @@ func (s *Store) openGroup(id cluster.GroupID) (*group, error) {
 	if err := s.mkdirDurable(g.dir); err != nil {
 		return nil, fmt.Errorf("making its folder: %w", err)
 	}
-	if err := g.redo(); err != nil {
+	found, err := g.redo()
+	if err != nil {
 		return nil, err
 	}
 	doubtful, err := g.load()
@@ -41,7 +42,11 @@ func (s *Store) openGroup(id cluster.GroupID) (*group, error) {
 		return nil, err
 	}
 	go g.writeLoop()
-	if err := g.settle(doubtful); err != nil {
+	err = g.settle(doubtful)
+	if err == nil && found {
+		err = g.recall()
+	}
+	if err != nil {
 		return nil, errors.Join(err, g.close())
 	}
 	return g, nil
@@ -334,9 +339,8 @@ func (g *group) rewriteLast(seg *segment, sc *scanned) error {
 	if err := eg.Wait(); err != nil {
 		return err
 	}
-	if len(trusted) == 0 {
-		return nil
-	}
+	// Also without any: if the journal that had it is lost, what lies before
+	// the last mark may be only in the page cache.
 	if err := f.Sync(); err != nil {
 		return g.s.fail(fmt.Errorf("syncing a segment: %w", err))
 	}

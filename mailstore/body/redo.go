@@ -1,6 +1,8 @@
 package body
 
 import (
+	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -61,19 +63,34 @@ func parseRedo(b []byte) (redo, error) {
 	if r.seq == 0 || r.off < segHeaderLen || len(r.records) == 0 || uint64(r.off)+uint64(len(r.records)) > 2*maxSegment {
 		return r, fmt.Errorf("%w: place of a redo record", errFormat)
 	}
+	if err := r.each(func(cluster.BodyID, []byte) error { return nil }); err != nil {
+		return r, err
+	}
+	return r, nil
+}
+
+// each calls f with every body of the record, until one is not well formed or f
+// fails.
+func (r redo) each(f func(id cluster.BodyID, data []byte) error) error {
 	for at := 0; at < len(r.records); {
 		p := r.records[at:]
 		h, err := parseRecHeader(p, r.salt, r.off+uint32(at))
 		if err != nil {
-			return r, fmt.Errorf("redo record: %w", err)
+			return fmt.Errorf("redo record: %w", err)
 		}
-		if int64(h.size) > int64(len(p)-recHeaderLen) ||
-			crc32.Checksum(p[recHeaderLen:recHeaderLen+int(h.size)], castagnoli) != h.crc {
-			return r, fmt.Errorf("%w: body in a redo record", errFormat)
+		if int64(h.size) > int64(len(p)-recHeaderLen) {
+			return fmt.Errorf("%w: length of a body in a redo record", errFormat)
 		}
 		at += recHeaderLen + int(h.size)
+		data := p[recHeaderLen : recHeaderLen+int(h.size)]
+		if crc32.Checksum(data, castagnoli) != h.crc {
+			return fmt.Errorf("%w: body in a redo record", errFormat)
+		}
+		if err := f(h.id, data); err != nil {
+			return err
+		}
 	}
-	return r, nil
+	return nil
 }
 
 func (g *group) stream() journal.Stream { return journal.Stream{Group: g.id, Kind: journal.KindBody} }
@@ -102,9 +119,9 @@ func (g *group) leaveJournal() error {
 // rewritten since. Nothing newer can be overwritten: a segment is only ever
 // appended to, and never after the life of the process that made it. It runs
 // before the segments are looked at.
-func (g *group) redo() (err error) {
+func (g *group) redo() (found bool, err error) {
 	if g.s.opts.Journal == nil {
-		return nil
+		return false, nil
 	}
 	files := make(map[uint32]*redoFile)
 	defer func() {
@@ -134,20 +151,54 @@ func (g *group) redo() (err error) {
 		if _, err := f.file.WriteAt(r.records, int64(r.off)); err != nil {
 			return err
 		}
-		f.dirty = true
+		f.dirty, found = true, true
 		g.s.stats.redone.Add(1)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("redoing the journal: %w", err)
+		return false, fmt.Errorf("redoing the journal: %w", err)
 	}
 	for _, f := range files {
 		if !f.dirty {
 			continue
 		}
 		if err := f.file.Sync(); err != nil {
-			return g.s.fail(fmt.Errorf("syncing a segment: %w", err))
+			return false, g.s.fail(fmt.Errorf("syncing a segment: %w", err))
 		}
+	}
+	return found, nil
+}
+
+// recall stores again what the journal holds of segments that are here and the
+// table does not have: somebody opened the store without its journal after a
+// power loss, and wrote an index of what was there. It runs after the segments
+// were looked at. Bodies of segments that were rewritten stay forgotten.
+func (g *group) recall() error {
+	err := g.s.opts.Journal.Replay(g.stream(), func(_ uint64, content []byte) error {
+		r, err := parseRedo(content)
+		if err != nil {
+			return err
+		}
+		g.mu.Lock()
+		seg := g.segs[r.seq]
+		g.mu.Unlock()
+		if seg == nil || seg.salt != r.salt {
+			return nil
+		}
+		return r.each(func(id cluster.BodyID, data []byte) error {
+			if g.has(id) {
+				return nil
+			}
+			if sha256.Sum256(data) != id {
+				g.s.stats.badHash.Add(1)
+				return nil
+			}
+			g.s.stats.recalled.Add(1)
+			return g.put(context.Background(), id, data, putMove)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("recalling from the journal: %w", err)
 	}
 	return nil
 }

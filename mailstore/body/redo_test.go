@@ -237,6 +237,16 @@ func TestRedoIdentity(t *testing.T) {
 			}
 		}
 	})
+	t.Run("indexed without the journal", func(t *testing.T) {
+		fs, refs := build()
+		whole := readAll(t, fs, path)
+		writeAll(t, fs, "data/bodies/1", fileName(1, segSuffix), whole[:segHeaderLen+2*(recHeaderLen+1000)])
+		mustClose(t, mustOpen(t, fs, testOpts(t))) // as a tool may do
+		n, st := have(fs, refs)
+		if n != 6 || st.Recalled != 4 {
+			t.Errorf("%d bodies, %+v", n, st)
+		}
+	})
 	t.Run("gone", func(t *testing.T) {
 		fs, refs := build()
 		if err := fs.Remove(path); err != nil {

@@ -11,7 +11,7 @@ type stats struct {
 	pushed, pushedBytes, pushFailed, pushDropped, pushReceived              atomic.Uint64
 	pulled, pulledBytes, pullFailed, goneProven, readThrough, backfilled    atomic.Uint64
 	freed, orphans, rewritten, reclaimedBytes, gateWaits, gatePulls, noGive atomic.Uint64
-	journaled, flushes, redone, redoStale                                   atomic.Uint64
+	journaled, flushes, redone, redoStale, recalled                         atomic.Uint64
 }
 
 // Stats are counters since Open, and the present state of the store.
@@ -22,6 +22,7 @@ type Stats struct {
 	Flushes       uint64 // syncs of a segment because the journal asked, or for its end
 	Redone        uint64 // records of the journal redone at open
 	RedoStale     uint64 // and those whose segment was rewritten since
+	Recalled      uint64 // bodies of the journal that an index did not know
 	NoSpace       uint64 // writes that met a full disk
 	Refused       uint64 // bodies refused for want of space
 	BadHash       uint64 // bodies received that did not match their id
@@ -73,7 +74,7 @@ func (s *Store) Stats() Stats {
 		Freed: c.freed.Load(), Orphans: c.orphans.Load(), Rewritten: c.rewritten.Load(),
 		ReclaimedBytes: c.reclaimedBytes.Load(),
 		Journaled:      c.journaled.Load(), Flushes: c.flushes.Load(),
-		Redone: c.redone.Load(), RedoStale: c.redoStale.Load(),
+		Redone: c.redone.Load(), RedoStale: c.redoStale.Load(), Recalled: c.recalled.Load(),
 	}
 	now := time.Now().Unix()
 	for _, g := range s.all() {

@@ -362,9 +362,10 @@ func (g *group) put(ctx context.Context, id cluster.BodyID, data []byte, class p
 // Has reports whether the body is durable on this node.
 func (s *Store) Has(group cluster.GroupID, id cluster.BodyID) bool {
 	g := s.known(group)
-	if g == nil {
-		return false
-	}
+	return g != nil && g.has(id)
+}
+
+func (g *group) has(id cluster.BodyID) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	_, ok := g.tab.get(keyOf(id))
