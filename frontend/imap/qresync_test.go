@@ -467,6 +467,52 @@ func TestSilentRace(t *testing.T) {
 	each(func(g *storetest.Group) { g.After(nil) })
 }
 
+// TestStoreNews: what others did around a STORE is told with it.
+func TestStoreNews(t *testing.T) {
+	k := newKit(t, nil)
+	for range 4 {
+		k.deliver("INBOX", "Subject: x\r\n\r\nx\r\n")
+	}
+	a, b := k.login("alice"), k.login("alice")
+	a.ok("SELECT INBOX")
+	b.ok("SELECT INBOX")
+	if got := strings.Join(a.ok(`STORE 2 +FLAGS (\Seen one)`), " "); !strings.Contains(got, `* 2 FETCH (FLAGS (\Seen one`) || !strings.Contains(got, `* FLAGS (`) {
+		t.Errorf("alone: %s", got)
+	}
+	for name, around := range map[string]func(g *storetest.Group, fn func(cluster.Proposal) error){
+		"before": func(g *storetest.Group, fn func(cluster.Proposal) error) { g.Before(fn) },
+		"after":  func(g *storetest.Group, fn func(cluster.Proposal) error) { g.After(fn) },
+	} {
+		var done atomic.Bool
+		each := func(fn func(cluster.Proposal) error) {
+			for g := cluster.GroupID(1); g <= storetest.MailGroups; g++ {
+				around(k.stack.Solo(g), fn)
+			}
+		}
+		b.ok(`STORE 1:4 FLAGS ()`)
+		a.ok("NOOP")
+		each(func(cluster.Proposal) error {
+			if !done.Swap(true) {
+				b.ok(`STORE 1,3 FLAGS (\Flagged)`)
+				b.ok(`STORE 2 +FLAGS (\Draft)`)
+				k.deliver("INBOX", "Subject: y\r\n\r\ny\r\n")
+			}
+			return nil
+		})
+		got := strings.Join(a.ok(`STORE 2:3 +FLAGS (\Answered)`), " ")
+		each(nil)
+		got += strings.Join(a.ok("NOOP"), " ")
+		for _, want := range []string{" EXISTS", `1 FETCH (FLAGS (\Flagged`, `2 FETCH (FLAGS (\Answered \Draft`, `3 FETCH (FLAGS (\Answered \Flagged`} {
+			if !strings.Contains(got, want) && !(name == "after" && strings.HasPrefix(want, "3")) {
+				t.Errorf("%s: no %q in %s", name, want, got)
+			}
+		}
+	}
+	if got := a.ok(`UID STORE 900:910 +FLAGS (\Seen)`); len(got) != 0 {
+		t.Errorf("of nothing: %q", got)
+	}
+}
+
 func TestIntersect(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		draw := func(name string) (in map[int]bool, rs []mailstore.Range) {

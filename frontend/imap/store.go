@@ -35,7 +35,7 @@ func cmdStore(c *call) error {
 	if err != nil {
 		return err
 	}
-	if len(uids) == 0 {
+	if s.box.count(uids) == 0 {
 		return nil
 	}
 	if st.Silent && s.condst {
@@ -51,7 +51,7 @@ func cmdStore(c *call) error {
 		s.stale = true
 		return err
 	}
-	told := announce{uid: c.uid(), force: true}
+	told := announce{uid: c.uid(), force: true, own: res.Changed, ownSeq: res.ModSeq}
 	var done []mailstore.UID
 	if st.Silent {
 		told.silent, told.silentTo = res.Changed, res.ModSeq

@@ -72,6 +72,10 @@ type announce struct {
 	// told.
 	silent   []mailstore.UID
 	silentTo mailstore.ModSeq
+	// own are the messages of which this session has just changed the flags,
+	// ascending, and ownSeq is the modification sequence of that.
+	own    []mailstore.UID
+	ownSeq mailstore.ModSeq
 	// told is called for messages of which the flags were told.
 	told func(mailstore.UID)
 }
@@ -105,7 +109,7 @@ func (s *session) announce(o announce) error {
 	if s.hinted() || o.force {
 		s.stale = false
 		var err error
-		n, err = s.readNews()
+		n, err = s.readNews(&o)
 		if errors.Is(err, mailstore.ErrNoMailbox) || errors.Is(err, mailstore.ErrNoAccount) {
 			return errBoxGone
 		}
@@ -188,7 +192,7 @@ type news struct {
 
 // readNews reads what changed since the client was told last. What it cannot
 // be told in this session is errBoxGone.
-func (s *session) readNews() (n news, err error) {
+func (s *session) readNews(o *announce) (n news, err error) {
 	b := s.box
 	v := s.account.Read()
 	defer v.Close()
@@ -197,7 +201,21 @@ func (s *session) readNews() (n news, err error) {
 	if n.account, err = v.HighestModSeq(); err != nil {
 		return n, err
 	}
-	if n.Changes, err = v.Changes(b.id, b.modseq); err != nil {
+	if s.onlyOwn(o, n.account) {
+		n.HighestModSeq, n.UIDNext = o.ownSeq, b.next
+		n.Messages = make([]mailstore.Message, 0, len(o.own))
+		var own []mailstore.Range
+		for _, u := range o.own {
+			own = addUID(own, u)
+		}
+		err = v.Messages(b.id, own, func(m *mailstore.Message) error {
+			n.Messages = append(n.Messages, *m)
+			return nil
+		})
+	} else {
+		n.Changes, err = v.Changes(b.id, b.modseq)
+	}
+	if err != nil {
 		return n, err
 	}
 	if n.Reset {
@@ -224,6 +242,13 @@ func (s *session) readNews() (n news, err error) {
 		}
 	}
 	return n, err
+}
+
+// onlyOwn reports whether a small change of this session is all that happened
+// in the account, which is at the modification sequence now, since it looked
+// last: then the rows of those messages are the news.
+func (s *session) onlyOwn(o *announce, now mailstore.ModSeq) bool {
+	return len(o.own) > 0 && len(o.own) <= 16 && o.ownSeq == now && s.box.account+1 == now && !s.reset
 }
 
 // touchRecent has the messages that this session was told of be \Recent for

@@ -16,6 +16,9 @@ const (
 	maxPiece = 1000
 	// maxCopy bounds a Copy, which is all or nothing.
 	maxCopy = 10000
+	// maxFew is how many UIDs are named as they are: a mailbox is not listed
+	// for them.
+	maxFew = 16
 )
 
 // pieces calls fn for at most maxPiece of the uids at a time, each with its
@@ -40,7 +43,7 @@ func (d *Door) pieces(ctx context.Context, uids []mailstore.UID, fn func(ctx con
 
 // Store changes flags of the messages in the ranges that still exist, in
 // pieces of at most 1000 messages, each atomic and answered before the next
-// begins. After an error the result tells what was done until then.
+// begins. A few UIDs are proposed without a look at whether they exist. After an error the result tells what was done until then.
 func (d *Door) Store(ctx context.Context, a *lookup.Account, box mailstore.MailboxID, uids []mailstore.Range, ch FlagChange) (StoreResult, error) {
 	var done StoreResult
 	words, err := keywords(a.Keys(), ch.Keywords)
@@ -54,8 +57,12 @@ func (d *Door) Store(ctx context.Context, a *lookup.Account, box mailstore.Mailb
 	if !ok {
 		return done, fmt.Errorf("commit: unknown mode %d", ch.Mode)
 	}
-	_, exist, err := d.existing(a, box, uids)
-	if err != nil {
+	var exist []mailstore.UID
+	if few := normal(uids); span(few) <= maxFew {
+		// Which of them exist is decided at Apply (H16); to look here first
+		// would cost as much as the change.
+		exist = expand(few)
+	} else if _, exist, err = d.existing(a, box, uids); err != nil {
 		return done, err
 	}
 	err = d.pieces(ctx, exist, func(ctx context.Context, uids []mailstore.UID) error {
@@ -92,7 +99,7 @@ func (d *Door) existing(a *lookup.Account, box mailstore.MailboxID, ranges []mai
 		return m, nil, err
 	}
 	ranges = normal(ranges)
-	if n := span(ranges); n <= 16 && n < int(m.Exists) {
+	if n := span(ranges); n <= maxFew && n < int(m.Exists) {
 		// A few messages by their UIDs: no need to list the mailbox.
 		var uids []mailstore.UID
 		err := v.Messages(box, ranges, func(msg *mailstore.Message) error {

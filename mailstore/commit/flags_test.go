@@ -114,8 +114,10 @@ func TestStore(t *testing.T) {
 			t.Errorf("a bad %s is accepted", name)
 		}
 	}
-	if _, err := s.Commit.Store(ctx, a, 999, everything, commit.FlagChange{}); !errors.Is(err, mailstore.ErrNoMailbox) {
-		t.Errorf("in no mailbox: %v", err)
+	for name, rs := range map[string][]mailstore.Range{"all": everything, "one": {{First: 1, Last: 1}}} {
+		if _, err := s.Commit.Store(ctx, a, 999, rs, commit.FlagChange{}); !errors.Is(err, mailstore.ErrNoMailbox) {
+			t.Errorf("%s in no mailbox: %v", name, err)
+		}
 	}
 }
 

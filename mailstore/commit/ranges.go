@@ -31,6 +31,20 @@ func span(ranges []mailstore.Range) int {
 	return int(min(n, 1<<31))
 }
 
+// expand returns the UIDs of normal ranges.
+func expand(ranges []mailstore.Range) []mailstore.UID {
+	out := make([]mailstore.UID, 0, span(ranges))
+	for _, r := range ranges {
+		for u := r.First; ; u++ {
+			out = append(out, u)
+			if u == r.Last {
+				break
+			}
+		}
+	}
+	return out
+}
+
 // normal returns the ranges sorted and merged, leaving out empty ones. The
 // argument is not changed.
 func normal(ranges []mailstore.Range) []mailstore.Range {
