@@ -129,7 +129,7 @@ func TestBackfill(t *testing.T) {
 	if b.Answers < 0.04 || b.Whole < 0.14 || b.Moving >= b.Whole || b.Moving <= 0 || b.StoredMBps <= 0 || b.MovingMBps <= b.StoredMBps {
 		t.Errorf("answers %g, whole %g, moving %g, %g and %g MB/s", b.Answers, b.Whole, b.Moving, b.StoredMBps, b.MovingMBps)
 	}
-	if n := len(b.Course); n != 6 || b.Course[0].Behind == 0 || !b.Course[0].Whole || b.Course[n-1].Behind != 0 {
+	if n := len(b.Course); n < 4 || n > 6 || b.Course[0].Behind == 0 || !b.Course[0].Whole || b.Course[n-1].Behind != 0 {
 		t.Errorf("%+v", b.Course)
 	}
 	var names []string
@@ -184,7 +184,7 @@ func TestBackfillFails(t *testing.T) {
 // TestSteadyOmission: what became due while the server stood still counts with
 // the time it had waited, in the phase it was due in.
 func TestSteadyOmission(t *testing.T) {
-	const stall = 300 * time.Millisecond
+	const stall = 100 * time.Millisecond
 	f, _ := newFakes()
 	stop := make(chan struct{})
 	f.answer = func() error {
@@ -210,15 +210,18 @@ func TestSteadyOmission(t *testing.T) {
 	close(stop)
 	time.Sleep(100 * time.Millisecond)
 	ps := s.stop()
-	slow := phaseNamed(ps, "slow")
-	// Ten were due in it, one after the other: the last waited for all.
-	if n := slow.Latency.Count; n < 9 || n > 11 {
-		t.Errorf("%d in the slow phase", n)
+	if len(ps) != 2 {
+		t.Fatalf("%+v", ps)
 	}
-	if slow.Latency.Max < 8*ms(stall) || slow.Latency.Min < ms(stall)/2 {
-		t.Errorf("%+v", slow.Latency)
+	// What was due is in its phase, however long the phases were.
+	for _, p := range ps {
+		if want := 100 * p.Seconds; float64(p.Latency.Count) < want-2 || float64(p.Latency.Count) > want+2 {
+			t.Errorf("%s: %d in %g s", p.Name, p.Latency.Count, p.Seconds)
+		}
 	}
-	if q := phaseNamed(ps, "quick"); q.Latency.Count < 9 || len(ps) != 2 {
-		t.Errorf("%+v", q)
+	// One after the other: the last one due waited for all of them.
+	slow := ps[1]
+	if all := float64(slow.Latency.Count-1)*ms(stall) - 1000*slow.Seconds; slow.Latency.Max < all {
+		t.Errorf("%g ms at most, want %g: %+v", slow.Latency.Max, all, slow.Latency)
 	}
 }

@@ -67,6 +67,10 @@ func TestMailbox(t *testing.T) {
 			}
 		}
 	}
+	// Patience that is over at once still leaves the first time and one more.
+	if rs, err := Read(ctx, target, ReadOptions{Repeat: 5, Patience: 1, Works: []string{"flags"}}); err != nil || len(rs[0].Runs) != 2 {
+		t.Errorf("%+v, %v", rs, err)
+	}
 	if r, err := Store(ctx, target, StoreOptions{Options: Options{Connections: 3, Count: 90}, SameAccount: true}); err != nil || r.Ops != 90 || r.Failed() > 0 {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -133,9 +133,12 @@ func (r *reader) work(ctx context.Context, work string) (*Result, error) {
 	res := &Result{Work: "read." + work, Target: r.t.Name, Start: time.Now(), Connections: n}
 	h := newHistogram()
 	mark := markCPU(r.t)
-	for range r.o.Repeat {
+	for k := range r.o.Repeat {
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		if r.o.Patience > 0 && k > 1 && time.Since(res.Start) > r.o.Patience {
+			break
 		}
 		began := time.Now()
 		var got answer

@@ -153,6 +153,9 @@ type ReadOptions struct {
 	Node    int    // index in IMAP.Addrs
 	// Repeat is how often each work is done, the first time included; 0: 5.
 	Repeat int
+	// Patience ends the repetitions of a work that has taken so long; the
+	// second is always done. 0: never.
+	Patience time.Duration
 	// Connections is how many read the whole mailbox at once in the work
 	// "body-all"; each the whole of it. 0: 1.
 	Connections int

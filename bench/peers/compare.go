@@ -29,7 +29,10 @@ type Options struct {
 	Repeat   int           `json:"repeat"`   // of each read in a round
 	Seed     uint64        `json:"seed"`
 	Baseline string        `json:"baseline"` // peer that ratios are against
-	Command  string        `json:"command"`  // as the report names it
+	// Full: every work at every peer in every round. Else figures that no
+	// target compares are taken in the first round only.
+	Full    bool   `json:"full"`
+	Command string `json:"command"` // as the report names it
 
 	// Scratch is where the servers keep their mail; empty: in the directory of
 	// the comparison.
@@ -188,23 +191,11 @@ func (c *Comparison) say(format string, a ...any) {
 // at a time. What fails is kept as a run without figures and tried again by a
 // later Run; the error is only of what stops everything, ctx included.
 func (c *Comparison) Run(ctx context.Context) error {
+	c.say("%s", c.opts.scope())
+	var seen progressed
 	for round := 1; round <= c.opts.Rounds; round++ {
-		for _, p := range c.peers {
-			for st := empty; st <= filled; st++ {
-				todo, err := c.todo(round, p, st)
-				if err != nil {
-					return err
-				}
-				if len(todo) == 0 {
-					continue
-				}
-				if err := c.stage(ctx, round, p, st, todo); err != nil {
-					return err
-				}
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-			}
+		if err := c.round(ctx, round, &seen); err != nil {
+			return err
 		}
 	}
 	for _, p := range c.peers {
@@ -226,7 +217,7 @@ func (c *Comparison) todo(round int, p Peer, st stage) ([]job, error) {
 		if j.stage != st || j.once && round > 1 || p.DeliveryOnly() && !j.delivery {
 			continue
 		}
-		if !slices.ContainsFunc(j.works, func(w report.Work) bool { return c.opts.wants(w.Name) }) {
+		if j.works = c.opts.works(round, p.Name(), j); len(j.works) == 0 {
 			continue
 		}
 		runs, err := readRuns(c.path(round, p.Name(), j.name))
@@ -287,6 +278,7 @@ func (c *Comparison) stage(ctx context.Context, round int, p Peer, st stage, tod
 // do does one job and keeps what it gave.
 func (c *Comparison) do(ctx context.Context, s *server, round int, j job) error {
 	began, before := time.Now(), busyNow(s.target)
+	s.works = j.works
 	jctx, cancel := context.WithTimeout(ctx, c.opts.Duration+jobTime)
 	defer cancel()
 	runs, err := j.run(jctx, s)
@@ -307,9 +299,7 @@ func (c *Comparison) keep(ctx context.Context, round int, p Peer, j job, runs []
 	if err != nil {
 		runs = nil
 		for _, w := range j.works {
-			if c.opts.wants(w.Name) {
-				runs = append(runs, report.Run{Work: w.Name, Start: began, Error: err.Error()})
-			}
+			runs = append(runs, report.Run{Work: w.Name, Start: began, Error: err.Error()})
 		}
 		c.say("round %d, %s, %s: failed: %v", round, p.Name(), j.name, err)
 	}

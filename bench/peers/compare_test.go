@@ -54,7 +54,7 @@ func fakes(t *testing.T, dir string, diary *[]string, work func(ctx context.Cont
 		t.Fatal(err)
 	}
 	w := report.Work{Name: "work", Metrics: []report.Metric{report.Rate}}
-	c := &Comparison{dir: dir, opts: Options{Rounds: 2, Duration: time.Second, Scratch: filepath.Join(dir, "s")}}
+	c := &Comparison{dir: dir, opts: Options{Rounds: 2, Duration: time.Second, Full: true, Scratch: filepath.Join(dir, "s")}}
 	c.jobs = []job{{name: "work", stage: empty, works: []report.Work{w}, delivery: true, run: func(ctx context.Context, s *server) ([]report.Run, error) {
 		f := s.peer.(*fakePeer)
 		if !f.running {

@@ -42,6 +42,7 @@ type server struct {
 	tls    *load.Target // the same with IMAP over TLS
 	opts   *Options
 	round  int
+	works  []report.Work // of the job that is done, those that are wanted
 }
 
 // options of a driver with some connections.
@@ -269,11 +270,9 @@ func readJob(messages int) job {
 		j.works = append(j.works, w)
 	}
 	j.run = func(ctx context.Context, s *server) ([]report.Run, error) {
-		o := load.ReadOptions{Repeat: s.opts.Repeat, Progress: s.opts.Progress}
-		for _, w := range j.works {
-			if s.opts.wants(w.Name) {
-				o.Works = append(o.Works, strings.TrimPrefix(w.Name, "read."))
-			}
+		o := load.ReadOptions{Repeat: s.opts.Repeat, Patience: patience, Progress: s.opts.Progress}
+		for _, w := range s.works {
+			o.Works = append(o.Works, strings.TrimPrefix(w.Name, "read."))
 		}
 		rs, err := load.Read(ctx, s.target, o)
 		if err != nil {

@@ -20,7 +20,7 @@ type benchCompareCmd struct {
 	Rounds   int           `help:"How often each peer is measured, all in turn." default:"5"`
 	Peers    []string      `help:"Which, in order; 'list' prints them. Default: all but the rarer ones." placeholder:"PEER"`
 	Works    []string      `help:"What is done, by name or by the part before a dot; 'list' prints them. Default: all." placeholder:"WORK"`
-	Duration time.Duration `help:"How long each work is measured." default:"8s"`
+	Duration time.Duration `help:"How long each work is measured." default:"4s"`
 	Messages int           `help:"Messages of the large mailbox that is read." default:"10000"`
 	Idle     int           `help:"Idle connections whose memory is measured." default:"500"`
 	Seed     uint64        `help:"Seed of the mail." default:"1"`
@@ -28,6 +28,7 @@ type benchCompareCmd struct {
 	Scratch  string        `help:"Directory on the disk to be measured, for the servers; none: in --out. Its path must be short, and others must be able to enter it." placeholder:"DIR" type:"path"`
 	Resume   string        `help:"Continue an interrupted comparison in this directory, as it began; what failed is tried again." placeholder:"DIR" type:"path"`
 	Report   bool          `help:"With --resume: measure nothing, report what is there."`
+	Full     bool          `help:"Measure every work at every peer in every round. Default: what no target compares is measured in the first round only."`
 	Quick    bool          `help:"A smoke test of under three minutes: few works, one round of two seconds, a small mailbox, Dovecot and three nodes."`
 	PeerRoot []string      `help:"Directory with packages unpacked in it (dpkg -x), searched for the peers' programs first." placeholder:"DIR" type:"path"`
 
@@ -99,7 +100,7 @@ func (c *benchCompareCmd) Run(e *env) error {
 func (c *benchCompareCmd) open(e *env) (*peers.Comparison, string, error) {
 	o := peers.Options{
 		Peers: c.Peers, Works: c.Works, Rounds: c.Rounds, Duration: c.Duration, Messages: c.Messages, Idle: c.Idle,
-		Repeat: 5, Seed: c.Seed, Baseline: "dovecot-sdbox-zstd", Scratch: c.Scratch,
+		Repeat: 5, Seed: c.Seed, Full: c.Full, Baseline: "dovecot-sdbox-zstd", Scratch: c.Scratch,
 		Command:  "altmail " + strings.Join(os.Args[1:], " "),
 		Progress: progressLine(e),
 		Log: func(s string) {
