@@ -20,6 +20,7 @@ import (
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/cluster/group"
 	"altmail.se/altmail/cluster/group/grouptest"
+	"altmail.se/altmail/cluster/journal"
 	"altmail.se/altmail/cluster/logstore"
 	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/body"
@@ -51,7 +52,9 @@ type disk struct {
 	n   int // changing operations since the process began
 	at  int // crash before this one; 0: never
 	hit int // times that one was reached
-	// An operation on bodies fails when failIn has been counted down.
+	// An operation on bodies fails when failIn has been counted down. Not one on
+	// the journal: the process goes on for a moment, and raft panics when it
+	// can't write its term.
 	failIn   int
 	failWith error
 	off      bool
@@ -212,6 +215,7 @@ type proc struct {
 	dead   atomic.Bool
 	port   *port
 	db     *state.DB
+	jour   *journal.Journal
 	dir    *state.Directory
 	mail   *state.Mail
 	bodies *body.Store
@@ -272,6 +276,9 @@ func (n *node) start() (err error) {
 	if p.dir, err = p.db.Directory(); err != nil {
 		return err
 	}
+	if p.jour, err = openJournal(fs, fatal); err != nil {
+		return err
+	}
 	if err = n.prepare(p); err != nil {
 		return err
 	}
@@ -309,7 +316,7 @@ func (n *node) start() (err error) {
 		Group: mailGroup, Node: n.id, Incarnation: d.inc, Dir: d.logs, FS: fs,
 		Create: !d.born, Bootstrap: !d.born && w.img == nil && n.i == 0,
 		Machine: &spy{Mail: p.mail, n: n}, Gate: p.bodies, Stream: p.port.layer(mailGroup),
-		Router: group.NewRouter(p.port), Keys: grouptest.Keys(n.i), Log: w.log(n.i), Fatal: fatal,
+		Router: group.NewRouter(p.port), Keys: grouptest.Keys(n.i), Log: w.log(n.i), Fatal: fatal, Journal: p.jour,
 		Alarm: func(a group.Alarm) { w.alarm(n.i, a) }, Wall: n.now, Tuning: tuning(), NoSync: true,
 		LogFault: func(logstore.Op) error {
 			d.step()
@@ -319,6 +326,9 @@ func (n *node) start() (err error) {
 		return err
 	}
 	d.born = true
+	if err = p.jour.Settle(); err != nil {
+		return err
+	}
 	p.reconcile()
 	p.bg.Go(func() { p.bodies.Run(p.ctx) })
 	p.door = commit.New(commit.Config{
@@ -332,13 +342,23 @@ func (n *node) start() (err error) {
 	return nil
 }
 
+// openJournal opens a node's journal: small files, so that they are used again
+// within a schedule.
+func openJournal(fs vfs.FS, fatal func(error)) (*journal.Journal, error) {
+	return journal.Open(fs, "journal", journal.Options{SegmentSize: 64 << 10, Segments: 4, Fatal: fatal})
+}
+
+func (n *node) logOptions(j *journal.Journal) logstore.Options {
+	return logstore.Options{Dir: n.disk.logs, Node: n.id, Group: mailGroup, Keys: grouptest.Keys(n.i), NoSync: true, Journal: j}
+}
+
 // prepare begins anew on a node that was about to join and whose log was not
 // yet made when the power went, as node.Node does: a new member has an empty
 // state, and one that lost its log is another member.
 func (n *node) prepare(p *proc) error {
 	d := n.disk
 	if d.born && n.joining.Load() && !n.asked.Load() {
-		l, err := logstore.Open(logstore.Options{Dir: d.logs, Node: n.id, Group: mailGroup, Keys: grouptest.Keys(n.i), NoSync: true})
+		l, err := logstore.Open(n.logOptions(p.jour))
 		switch {
 		case err == nil:
 			if err := l.Close(); err != nil {
@@ -462,7 +482,7 @@ func (p *proc) end(closeGroup func() error) {
 	p.port.close()
 	p.port.wait()
 	p.users.Wait()
-	errs = append(errs, p.bodies.Close())
+	errs = append(errs, p.bodies.Close(), p.jour.Close())
 	p.bg.Wait()
 	errs = append(errs, p.mail.Close(), p.dir.Close(), p.db.Close())
 	if err := errors.Join(errs...); err != nil && !p.dead.Load() {

@@ -10,7 +10,6 @@ import (
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/cluster/group"
-	"altmail.se/altmail/cluster/group/grouptest"
 	"altmail.se/altmail/cluster/logstore"
 	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/body"
@@ -21,7 +20,18 @@ import (
 // which the end of the schedule knows.
 func (w *world) compareLog(n *node) {
 	fail := func(err error) { w.violation("node %d: after the loss of power: %v", n.i, err) }
-	log, err := logstore.Open(logstore.Options{Dir: n.disk.logs, Node: n.id, Group: mailGroup, Keys: grouptest.Keys(n.i), NoSync: true})
+	// Redoing twice is no harm: the journal itself is opened by the next process.
+	jour, err := openJournal(n.disk.mem.CrashClone(vfs.CrashCloneCfg{}), fail)
+	if err != nil {
+		fail(err)
+		return
+	}
+	defer func() {
+		if err := jour.Close(); err != nil {
+			fail(err)
+		}
+	}()
+	log, err := logstore.Open(n.logOptions(jour))
 	if err != nil {
 		fail(err)
 		return
@@ -76,6 +86,16 @@ func (w *world) settle(clients []*client) {
 	w.note("settling")
 	w.net.heal()
 	w.net.set(w.plan.delay, 0, 0)
+	for _, n := range w.alive() {
+		n.disk.mu.Lock()
+		n.disk.failIn = 0
+		n.disk.mu.Unlock()
+	}
+	// One whose disk just broke ends before time goes on.
+	if err := pause(context.Background(), time.Millisecond); err != nil {
+		w.violation("%v", err)
+		return
+	}
 	for _, n := range w.alive() {
 		n.skew.Store(0)
 		if p := w.proc(n.i); p == nil || p.dead.Load() {
