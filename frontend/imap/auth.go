@@ -18,7 +18,7 @@ func (s *session) mayLogin() bool { return s.tls || s.srv.cfg.AllowPlaintext }
 
 func (s *session) sasl() *sasl.Options {
 	o := &sasl.Options{Auth: s.srv.cfg.Auth, FakeSecret: s.srv.cfg.FakeSecret}
-	c, ok := s.conn.(*tls.Conn)
+	c, ok := s.tlsConn()
 	if !ok {
 		return o
 	}
@@ -63,7 +63,7 @@ func cmdStartTLS(c *call) error {
 	if s.tls {
 		return bad("TLS is on already")
 	}
-	if s.srv.cfg.TLS == nil {
+	if s.srv.cfg.TLS == nil || s.compressed() {
 		return bad("TLS is not available")
 	}
 	s.w.Status(s.frame.Tag, "OK", "", "Begin TLS now")

@@ -20,7 +20,7 @@ func (s *session) capabilities() string {
 	caps := []string{"IMAP4rev1", "IMAP4rev2", "LITERAL+", "ID"}
 	if s.account == nil {
 		caps = append(caps, "SASL-IR")
-		if s.srv.cfg.TLS != nil && !s.tls {
+		if s.srv.cfg.TLS != nil && !s.tls && !s.compressed() {
 			caps = append(caps, "STARTTLS")
 		}
 		if s.mayLogin() {
@@ -33,6 +33,9 @@ func (s *session) capabilities() string {
 		return strings.Join(caps, " ")
 	}
 	caps = append(caps, loginCaps...)
+	if !s.compressed() {
+		caps = append(caps, "COMPRESS=DEFLATE")
+	}
 	caps = append(caps, "APPENDLIMIT="+strconv.FormatInt(s.srv.cfg.Limits.MessageSize, 10))
 	return strings.Join(caps, " ")
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"altmail.se/altmail/frontend/deflate"
 	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/mailstore/change"
 	"altmail.se/altmail/mailstore/lookup"
@@ -263,6 +264,8 @@ func (s *session) serve(implicitTLS bool) {
 		}
 	case errors.Is(err, imapwire.ErrTooMuch):
 		s.bye("", "Command too long")
+	case errors.As(err, new(*deflate.CorruptError)):
+		s.bye("", "Compressed data is corrupt")
 	case errors.Is(err, errBoxGone):
 		s.bye("", "Selected mailbox is gone, connect again")
 	case errors.Is(err, errTooBad):
@@ -278,7 +281,7 @@ func (s *session) serve(implicitTLS bool) {
 	}
 	if err := s.w.Flush(); err == nil && s.tls {
 		// Tell the peer that nothing was cut off.
-		if c, ok := s.conn.(*tls.Conn); ok {
+		if c, ok := s.tlsConn(); ok {
 			if err := c.CloseWrite(); err != nil {
 				s.srv.log.Debug("imap: close notify", "err", err)
 			}

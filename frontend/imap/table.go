@@ -50,7 +50,8 @@ func init() {
 		"SUBSCRIBE":   {run: cmdSubscribe, states: loggedIn},
 		"UNSUBSCRIBE": {run: cmdUnsubscribe, states: loggedIn},
 		"LIST":        {run: cmdList, states: loggedIn},
-		"LSUB":        {run: cmdLsub, states: loggedIn}, // RFC 3501 section 6.3.9
+		"LSUB":        {run: cmdLsub, states: loggedIn},     // RFC 3501 section 6.3.9
+		"COMPRESS":    {run: cmdCompress, states: loggedIn}, // RFC 4978
 		"NAMESPACE":   {run: cmdNamespace, states: loggedIn, noArgs: true},
 		"STATUS":      {run: cmdStatus, states: loggedIn},
 		"APPEND":      {run: cmdAppend, states: loggedIn, literal: appendLiteral},
