@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"strings"
 	"sync"
@@ -166,6 +165,84 @@ func TestJournalRenew(t *testing.T) {
 		if err := readBody(s, 1, r.ID); err != nil {
 			t.Error(err)
 		}
+	}
+	mustClose(t, s)
+	closeJournal(t, s)
+}
+
+// TestMarks: while the journal is slow the writer goes on without marks, but not
+// for ever: what recovery must write again is bounded.
+func TestMarks(t *testing.T) {
+	if noSyncSegment {
+		t.Skip("the built-in bug does not write to the journal")
+	}
+	mem := vfs.NewCrashableMem()
+	var held atomic.Bool
+	gate := make(chan struct{})
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if held.Load() && op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".journal") {
+			<-gate
+		}
+		return nil
+	}))
+	j, err := journal.Open(fs, "data/journal", journal.Options{
+		Fatal: func(err error) { t.Error(err) }, SegmentSize: 16 << 20, Segments: 3,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := testOpts(t)
+	opts.Journal, opts.SegmentSize = j, 64<<20
+	s := mustOpen(t, fs, opts)
+	rng := seeded(87)
+	data, _ := randBody(rng, 100)
+	mustPut(t, s, 1, data)
+	held.Store(true)
+	var wg sync.WaitGroup
+	path := "data/bodies/1/" + fileName(1, segSuffix)
+	want := int64(segHeaderLen + recHeaderLen + 100)
+	first := want
+	for want < first+markEvery+200<<10 {
+		data, ref := randBody(rng, 60<<10)
+		wg.Go(func() {
+			if err := s.Put(context.Background(), 1, ref.ID, data); err != nil {
+				t.Error(err)
+			}
+		})
+		if want < first+markEvery {
+			want += recHeaderLen + 60<<10
+			waitFor(t, "the writer to go on while the journal hangs", func() bool {
+				st, err := mem.Stat(path)
+				return err == nil && st.Size() >= want
+			})
+		} else {
+			want += recHeaderLen + 60<<10
+		}
+	}
+	held.Store(false)
+	close(gate)
+	wg.Wait()
+	whole := readAll(t, mem, path)
+	h, err := parseSegHeader(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var marks []int
+	for off := segHeaderLen; off < len(whole); {
+		r, err := parseRecHeader(whole[off:], h.salt, uint32(off))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.flags&flagBatch != 0 {
+			marks = append(marks, off)
+		}
+		off += recHeaderLen + int(r.size)
+	}
+	if len(marks) < 3 || marks[1] != segHeaderLen+recHeaderLen+100 {
+		t.Fatalf("marks at %v", marks)
+	}
+	if d := marks[2] - marks[1]; d < markEvery || d > markEvery+maxTogether {
+		t.Errorf("a mark after %d bytes", d)
 	}
 	mustClose(t, s)
 	closeJournal(t, s)
@@ -512,74 +589,4 @@ func TestEnsureThenCrash(t *testing.T) {
 			return
 		}
 	}
-}
-
-func BenchmarkPut4K(b *testing.B) {
-	for _, w := range ways[:2] {
-		for _, writers := range []int{1, 4, 16} {
-			b.Run(fmt.Sprintf("%v/%d", w, writers), func(b *testing.B) { benchPut(b, w, writers, 1) })
-		}
-		b.Run(fmt.Sprintf("%v/16/groups=3", w), func(b *testing.B) { benchPut(b, w, 16, 3) })
-	}
-}
-
-func benchPut(b *testing.B, w way, writers, groups int) {
-	dir := b.TempDir()
-	opts := testOpts(b)
-	opts.SegmentSize = 256 << 20
-	if w != alone {
-		j, err := journal.Open(vfs.Default, dir+"/journal", journal.Options{Fatal: opts.Fatal})
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer func() {
-			if err := j.Close(); err != nil {
-				b.Error(err)
-			}
-		}()
-		opts.Journal = j
-	}
-	s, err := Open(vfs.Default, dir+"/bodies", opts)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer mustClose(b, s)
-	for g := range groups {
-		mustPut(b, s, cluster.GroupID(g+1), []byte("first"))
-	}
-	syncs := func() (n uint64) {
-		st := s.Stats()
-		n = st.Syncs + st.Flushes
-		if opts.Journal != nil {
-			n += opts.Journal.Stats().Syncs
-		}
-		return n
-	}
-	before := syncs()
-	b.SetBytes(4 << 10)
-	b.ResetTimer()
-	var wg sync.WaitGroup
-	for i := range writers {
-		n := b.N / writers
-		if i < b.N%writers {
-			n++
-		}
-		wg.Go(func() {
-			data := make([]byte, 4<<10)
-			rng := seeded(uint64(i))
-			var id cluster.BodyID
-			for range n {
-				for j := range id {
-					id[j] = byte(rng.Uint32())
-				}
-				if err := s.Put(context.Background(), cluster.GroupID(1+i%groups), id, data); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	b.StopTimer()
-	b.ReportMetric(float64(syncs()-before)/float64(b.N), "syncs/put")
 }
