@@ -239,30 +239,6 @@ func (t Ticket) Wait() error {
 // Unlike Wait it does not hurry a lazy record.
 func (t Ticket) Done() <-chan struct{} { return t.b.done }
 
-// Barrier returns once all that was appended before it, by anybody, is durable.
-// Who makes something durable by another way than the journal calls it first,
-// if that must not overtake what is in the journal.
-func (j *Journal) Barrier() error {
-	j.mu.Lock()
-	switch {
-	case j.failed != nil:
-		defer j.mu.Unlock()
-		return j.failed
-	case j.closing:
-		j.mu.Unlock()
-		return errClosed
-	case j.durable == j.next:
-		j.mu.Unlock()
-		return nil
-	}
-	b := j.build // perhaps empty: it is done after the one under way
-	b.urgent = true
-	j.work.Signal()
-	j.mu.Unlock()
-	<-b.done
-	return b.err
-}
-
 // Home tells that the stream's records below lsn are durable in its own files.
 func (w *Writer) Home(lsn uint64) {
 	j := w.j

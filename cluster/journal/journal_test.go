@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -578,59 +577,6 @@ func TestLazy(t *testing.T) {
 		}
 		must(t, j.Close())
 	})
-}
-
-// TestBarrier: it waits for what is being written and for what is not yet, and
-// costs nothing when there is nothing.
-func TestBarrier(t *testing.T) {
-	var held atomic.Bool
-	gate, reached := make(chan struct{}), make(chan struct{}, 9)
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(o errorfs.Op) error {
-		if held.Load() && o.Kind == errorfs.OpFileSyncData {
-			reached <- struct{}{}
-			<-gate
-		}
-		return nil
-	}))
-	j := open(t, fs, Options{Linger: time.Hour})
-	w := stream(t, j, 1, nil)
-	must(t, j.Barrier())
-	lazy, err := w.AppendLazy([]byte("a"))
-	must(t, err)
-	must(t, j.Barrier())
-	select {
-	case <-lazy.Done():
-	default:
-		t.Error("not durable behind the barrier")
-	}
-	syncs := j.Stats().Syncs
-	must(t, j.Barrier())
-	if n := j.Stats().Syncs; n != syncs {
-		t.Errorf("%d syncs for nothing", n-syncs)
-	}
-	held.Store(true)
-	tk, err := w.Append([]byte("b"))
-	must(t, err)
-	<-reached // b is being synced, and what collects is empty
-	done := make(chan error, 1)
-	go func() { done <- j.Barrier() }()
-	select {
-	case err := <-done:
-		t.Errorf("the barrier (%v) did not wait for what was being synced", err)
-	default:
-	}
-	held.Store(false)
-	close(gate)
-	must(t, <-done)
-	select {
-	case <-tk.Done():
-	default:
-		t.Error("not durable behind the barrier")
-	}
-	must(t, j.Close())
-	if err := j.Barrier(); !errors.Is(err, cluster.ErrStopped) {
-		t.Errorf("of a closed journal: %v", err)
-	}
 }
 
 // TestRenew: no file that was there before is left.

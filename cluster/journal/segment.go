@@ -101,7 +101,7 @@ func (j *Journal) take() (*batch, uint64) {
 		switch {
 		case j.failed != nil:
 			// Nothing may be written any more: who waits is told.
-			if len(b.buf) > 0 || b.turn || b.urgent {
+			if len(b.buf) > 0 || b.turn {
 				b.err = j.failed
 				close(b.done)
 				j.swap()
@@ -110,7 +110,7 @@ func (j *Journal) take() (*batch, uint64) {
 				return nil, 0
 			}
 			j.work.Wait()
-		case len(b.buf) == 0 && !b.turn && !b.urgent:
+		case len(b.buf) == 0 && !b.turn:
 			if j.closing {
 				return nil, 0
 			}
