@@ -257,19 +257,12 @@ func (r *redo) find(index uint64, out *raft.Log) bool {
 	return true
 }
 
-// storeRedo makes sealed entries durable in the journal. Those too large for it
-// take everything pending along into the file. write is held.
+// storeRedo makes sealed entries durable in the journal; those too large for it
+// in the file. write is held.
 func (s *Store) storeRedo(logs []*raft.Log, size int) error {
 	r := s.redo
 	if size+redoHeader+len(logs)*redoEntry > min(maxRedo, s.o.Journal.MaxRecord()) {
-		r.flushing.Lock()
-		defer r.flushing.Unlock()
-		if err := s.flush(); err != nil {
-			return err
-		}
-		s.handle.RLock()
-		defer s.handle.RUnlock()
-		return s.db.StoreLogs(logs)
+		return s.storeLarge(logs)
 	}
 	s.mu.Lock()
 	for r.bytes >= maxPending && s.failed == nil {
@@ -299,6 +292,35 @@ func (s *Store) storeRedo(logs []*raft.Log, size int) error {
 		r.ask()
 	}
 	return nil
+}
+
+// storeLarge stores entries in the file, and what is pending before them. First
+// everything that was appended to the journal is made durable: the bodies that
+// these entries name are among it (body.Options.LogInJournal).
+func (s *Store) storeLarge(logs []*raft.Log) error {
+	r := s.redo
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
+	if err := s.flush(); err != nil {
+		return err
+	}
+	t, err := r.w.Append()
+	if err == nil {
+		err = t.Wait()
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	r.end = t.End
+	s.mu.Unlock()
+	s.handle.RLock()
+	err = s.db.StoreLogs(logs)
+	s.handle.RUnlock()
+	if err != nil {
+		return err
+	}
+	return s.writeHome(t.End)
 }
 
 // settle takes what is pending into the file, if an entry up to hi is among it.

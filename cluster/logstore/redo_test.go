@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -732,4 +733,28 @@ func BenchmarkStoreLogsGroups(b *testing.B) {
 			})
 		}
 	}
+}
+
+// TestLargeComesAfter: entries that go around the journal are durable only after
+// everything that was appended to it: the bodies they name may be there.
+func TestLargeComesAfter(t *testing.T) {
+	dir := t.TempDir()
+	o := testOptions(dir)
+	o.Journal = openJournal(t, vfs.NewMem(), journal.Options{Linger: time.Hour})
+	s, err := Open(o)
+	must(t, err)
+	w, err := o.Journal.Stream(journal.Stream{Group: o.Group, Kind: journal.KindBody}, nil)
+	must(t, err)
+	lazy, err := w.AppendLazy([]byte("body"))
+	must(t, err)
+	must(t, s.StoreLogs(entries(1, 1, 1, strings.Repeat("x", maxRedo+1))))
+	select {
+	case <-lazy.Done():
+	default:
+		t.Error("the entry is durable, what was appended before it is not")
+	}
+	w.Home(lazy.End)
+	must(t, w.Close())
+	must(t, s.Close())
+	must(t, o.Journal.Close())
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/cluster/journal"
+	"altmail.se/altmail/cluster/node"
 	"altmail.se/altmail/cmd/altmail/config"
 	"altmail.se/altmail/crypto/cryptfs"
 	"altmail.se/altmail/crypto/keyring"
@@ -249,9 +251,15 @@ func checkOffline(e *env, cfg *config.Config, read bool) (_ *adminpb.CheckRespon
 		}
 		defer func() { err = errors.Join(err, m.Close()) }()
 	}
+	ignore := func(error) {} // the error comes back from the call as well
+	j, err := journal.Open(vfs.Default, node.JournalDir(cfg.DataDir), journal.Options{Fatal: ignore})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
 	bodies, err := body.Open(vfs.Default, bodyDir(cfg), body.Options{
-		Fatal: func(error) {}, // the error comes back from the call as well
-		Live:  s, Members: func(cluster.GroupID) []cluster.NodeID { return nil },
+		Fatal: ignore, Journal: j,
+		Live: s, Members: func(cluster.GroupID) []cluster.NodeID { return nil },
 	})
 	if err != nil {
 		return nil, err

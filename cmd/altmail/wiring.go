@@ -110,7 +110,7 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 	erase := time.Duration(cfg.Store.EraseWithin)
 	if n.bodies, err = body.Open(vfs.Default, bodyDir(cfg), body.Options{
 		Fatal: die, Live: &n.states, Peers: n.port, Members: n.others, Logger: log,
-		EraseAfter: erase / 2,
+		EraseAfter: erase / 2, Journal: n.journal, LogInJournal: true,
 	}); err != nil {
 		return nil, err
 	}

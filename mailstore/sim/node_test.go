@@ -304,7 +304,7 @@ func (n *node) start() (err error) {
 		return time.Duration(rng.Int64N(int64(w.plan.slow)))
 	}}, "bodies", body.Options{
 		Fatal: fatal, Live: live{p}, Peers: p.port, Members: p.others, SegmentSize: 16 << 10,
-		DiskUsage: n.usage,
+		DiskUsage: n.usage, Journal: p.jour, LogInJournal: true,
 	}); err != nil {
 		return err
 	}

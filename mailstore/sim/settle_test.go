@@ -36,7 +36,7 @@ func (w *world) compareLog(n *node) {
 		fail(err)
 		return
 	}
-	store, err := body.Open(n.disk.mem.CrashClone(vfs.CrashCloneCfg{}), "bodies", body.Options{Fatal: fail, Live: nobody{}})
+	store, err := body.Open(n.disk.mem.CrashClone(vfs.CrashCloneCfg{}), "bodies", body.Options{Fatal: fail, Live: nobody{}, Journal: jour})
 	if err != nil {
 		fail(errors.Join(err, log.Close()))
 		return
