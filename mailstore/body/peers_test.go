@@ -92,7 +92,7 @@ func newNet(t *testing.T, n int, tune func(*Options)) (*fakeNet, []*node) {
 		if tune != nil {
 			tune(&opts)
 		}
-		nodes[i] = &node{mustOpen(t, vfs.NewMem(), opts), id, p, state}
+		nodes[i] = &node{mustOpenBy(t, ways[(i+1)%3], vfs.NewMem(), opts), id, p, state}
 		net.mu.Lock()
 		net.nodes[id] = p
 		net.mu.Unlock()
@@ -104,6 +104,7 @@ func closeAll(t *testing.T, nodes []*node) {
 	t.Helper()
 	for _, n := range nodes {
 		mustClose(t, n.Store)
+		closeJournal(t, n.Store)
 	}
 }
 

@@ -642,13 +642,19 @@ func TestSmallSegmentsAreMerged(t *testing.T) {
 // TestEverythingAtOnce lets writers, readers, expunges, reclaim and scrub run
 // against each other: a body that is referenced is always readable.
 func TestEverythingAtOnce(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.String(), func(t *testing.T) { everythingAtOnce(t, w) })
+	}
+}
+
+func everythingAtOnce(t *testing.T, way way) {
 	state := newState()
 	opts := testOpts(t)
 	opts.Live = state
 	opts.MaxFiles = 4
 	opts.EraseAfter = time.Nanosecond
 	fs := vfs.NewMem()
-	s := mustOpen(t, fs, opts)
+	s := mustOpenBy(t, way, fs, opts)
 	reconcile(t, s, state)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg, work sync.WaitGroup
@@ -723,4 +729,5 @@ func TestEverythingAtOnce(t *testing.T) {
 		t.Errorf("nothing was reclaimed: %+v", st)
 	}
 	mustClose(t, s)
+	closeJournal(t, s)
 }
