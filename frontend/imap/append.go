@@ -87,7 +87,10 @@ func cmdAppend(c *call) error {
 	}
 	// RFC 4315 section 3.
 	c.code = fmt.Sprintf("APPENDUID %d %s", done.UIDValidity, imapwire.AppendSet(nil, numRanges(done.UIDs)))
-	s.stale = s.box != nil && s.box.id == box.ID || s.stale
+	if s.box != nil && s.box.id == box.ID {
+		s.stale = true
+		s.notify.added(done.UIDs)
+	}
 	return nil
 }
 

@@ -154,7 +154,7 @@ func cmdUnauthenticate(c *call) error {
 	s := c.s
 	s.sub.Close()
 	s.srv.left(s.account.ID())
-	s.account, s.sub, s.box = nil, nil, nil
+	s.account, s.sub, s.box, s.notify = nil, nil, nil, nil
 	s.rev2, s.utf8, s.condst, s.qresync = false, false, false, false
 	s.w.UTF8 = false
 	s.stale, s.reset, s.signal = false, false, false

@@ -42,6 +42,7 @@ type Config struct {
 type Limits struct {
 	Connections           int   // of the server; 20000
 	ConnectionsPerAccount int   // 256
+	Watched               int   // mailboxes a session may be notified of; 5000
 	MessageSize           int64 // APPEND; 64 MiB
 	// AppendMemory is how many octets of messages may be on their way in at
 	// a time, over all connections; 256 MiB.
@@ -62,6 +63,7 @@ type Limits struct {
 func (l *Limits) setDefaults() {
 	def(&l.Connections, 20000)
 	def(&l.ConnectionsPerAccount, 256)
+	def(&l.Watched, 5000)
 	def(&l.MessageSize, 64<<20)
 	def(&l.AppendMemory, 256<<20)
 	def(&l.Handshake, 5*time.Second)

@@ -61,9 +61,12 @@ func cmdIdle(c *call) error {
 const maxIdleLine = 100
 
 func (s *session) announceIdle() error {
+	if s.notify != nil {
+		return s.tellAll(true)
+	}
 	if s.box == nil {
 		s.signal = false
-		s.sub.Take()
+		s.take()
 		return nil
 	}
 	return s.announce(announce{expunge: true})

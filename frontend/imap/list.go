@@ -200,6 +200,15 @@ func cmdList(c *call) error {
 }
 
 func (s *session) listResponse(what string, n *node, l *imapwire.List, childInfo bool) {
+	s.listHead(what, n, l)
+	if childInfo {
+		s.w.Raw(` (CHILDINFO ("SUBSCRIBED"))`)
+	}
+	s.w.CRLF()
+}
+
+// listHead writes a LIST response but for its extended items and its end.
+func (s *session) listHead(what string, n *node, l *imapwire.List) {
 	w := s.w
 	w.Untagged(what).SP().Open()
 	if n.box == nil {
@@ -231,10 +240,6 @@ func (s *session) listResponse(what string, n *node, l *imapwire.List, childInfo
 		}
 	}
 	w.Close().Raw(` "/" `).Mailbox(n.name)
-	if childInfo {
-		w.Raw(` (CHILDINFO ("SUBSCRIBED"))`)
-	}
-	w.CRLF()
 }
 
 // cmdLsub is of RFC 3501 section 6.3.9.

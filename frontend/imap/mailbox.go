@@ -41,6 +41,7 @@ next:
 	if err != nil {
 		return err
 	}
+	c.s.notify.named(name)
 	c.code = "MAILBOXID (" + id.ObjectID() + ")" // RFC 8474 section 4.2
 	return nil
 }
@@ -64,6 +65,7 @@ func cmdDelete(c *call) error {
 	if err := c.s.srv.cfg.Commit.Delete(c.ctx, c.s.account, name); err != nil {
 		return err
 	}
+	c.s.notify.named(name)
 	return c.s.leaveIfGone()
 }
 
@@ -91,7 +93,11 @@ func cmdRename(c *call) error {
 	if err := c.args.End(); err != nil {
 		return err
 	}
-	return c.s.srv.cfg.Commit.Rename(c.ctx, c.s.account, from, to)
+	if err := c.s.srv.cfg.Commit.Rename(c.ctx, c.s.account, from, to); err != nil {
+		return err
+	}
+	c.s.notify.named(from, to)
+	return nil
 }
 
 func cmdSubscribe(c *call) error   { return c.subscribe(true) }
@@ -102,7 +108,12 @@ func (c *call) subscribe(on bool) error {
 	if err != nil {
 		return err
 	}
-	return c.s.srv.cfg.Commit.Subscribe(c.ctx, c.s.account, strings.TrimSuffix(name, "/"), on)
+	name = strings.TrimSuffix(name, "/")
+	if err := c.s.srv.cfg.Commit.Subscribe(c.ctx, c.s.account, name, on); err != nil {
+		return err
+	}
+	c.s.notify.named(name)
+	return nil
 }
 
 // cmdNamespace is of RFC 9051 section 6.3.10: one personal namespace.
@@ -132,7 +143,6 @@ func cmdStatus(c *call) error {
 
 // status writes a STATUS response.
 func (s *session) status(box *mailstore.Mailbox, items []imapwire.StatusItem) error {
-	w := s.w
 	recent := uint64(0)
 	for _, it := range items {
 		switch it {
@@ -145,6 +155,13 @@ func (s *session) status(box *mailstore.Mailbox, items []imapwire.StatusItem) er
 			}
 		}
 	}
+	s.statusItems(box, items, recent)
+	return nil
+}
+
+// statusItems writes a STATUS response with what is known already.
+func (s *session) statusItems(box *mailstore.Mailbox, items []imapwire.StatusItem, recent uint64) {
+	w := s.w
 	w.Untagged("STATUS ").Mailbox(box.Name).SP().Open()
 	for _, it := range items {
 		w.Item()
@@ -174,7 +191,6 @@ func (s *session) status(box *mailstore.Mailbox, items []imapwire.StatusItem) er
 		}
 	}
 	w.Close().CRLF()
-	return nil
 }
 
 // countRecent counts the messages that no session was told of as \Recent.

@@ -39,10 +39,21 @@ func (s *session) tellVanished(earlier bool, rs []mailstore.Range) {
 // complete is the modification sequence up to which the client was told
 // everything: what is in gone it was not.
 func (b *view) complete() mailstore.ModSeq {
+	known := b.modseq
 	if len(b.gone) > 0 {
-		return b.goneFrom
+		known = b.goneFrom
 	}
-	return b.modseq
+	if b.mutedFrom != 0 {
+		known = min(known, b.mutedFrom)
+	}
+	return known
+}
+
+// untold notes that something after a modification sequence is never told.
+func (b *view) untold(since mailstore.ModSeq) {
+	if b.mutedFrom == 0 {
+		b.mutedFrom = since
+	}
 }
 
 // settle is called before a tagged response. Then a client takes the greatest

@@ -82,6 +82,9 @@ func cmdReplace(c *call) error {
 		return err
 	}
 	s.srv.stats.appended.Add(uint64(len(msg.Raw)))
+	if box.ID == s.box.id {
+		s.notify.added(done.UIDs)
+	}
 	// Section 4.3: before the EXPUNGE, so that the client knows what for.
 	s.w.Status("*", "OK", fmt.Sprintf("APPENDUID %d %s", done.UIDValidity, imapwire.AppendSet(nil, numRanges(done.UIDs))), "Replacement is stored")
 	if err := s.announce(announce{expunge: true, uid: c.uid(), force: true}); err != nil {

@@ -76,7 +76,7 @@ func (c *call) open(readOnly bool) error {
 	if sel.CondStore {
 		s.condst = true
 	}
-	s.sub.Take() // what is hinted at by now is in what is read below
+	s.take() // what is hinted at by now is in what is read below
 	s.stale, s.reset = false, false
 	o, err := c.readOpened(&sel)
 	if err != nil {

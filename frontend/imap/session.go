@@ -72,6 +72,7 @@ type session struct {
 	stale   bool // changes of box were hinted at
 	reset   bool // the state was exchanged since box was compared with it
 	signal  bool // sub has something to take
+	notify  *notify
 
 	kicked   atomic.Bool
 	inIdle   atomic.Bool
@@ -297,6 +298,11 @@ func (s *session) bye(code, text string) {
 // loop executes commands until the connection ends.
 func (s *session) loop() error {
 	for {
+		if s.notify != nil {
+			if err := s.await(); err != nil {
+				return err
+			}
+		}
 		err := s.rd.ReadFrame(&s.frame, s)
 		var refused *imapwire.Refused
 		switch {

@@ -162,6 +162,7 @@ func (c *call) copy(move bool) error {
 	}
 	if target.ID == s.box.id {
 		s.stale = true
+		s.notify.added(done.Dest)
 	}
 	if len(done.Source) == 0 {
 		return nil

@@ -56,6 +56,7 @@ func init() {
 		"STATUS":      {run: cmdStatus, states: loggedIn},
 		"APPEND":      {run: cmdAppend, states: loggedIn, literal: appendLiteral},
 		"IDLE":        {run: cmdIdle, states: loggedIn, noArgs: true},
+		"NOTIFY":      {run: cmdNotify, states: loggedIn}, // RFC 5465
 		// RFC 9208
 		"GETQUOTA":     {run: cmdGetQuota, states: loggedIn},
 		"GETQUOTAROOT": {run: cmdGetQuotaRoot, states: loggedIn},

@@ -28,6 +28,9 @@ type view struct {
 	modseq mailstore.ModSeq
 	// account is the account's modification sequence when modseq was read.
 	account mailstore.ModSeq
+	// mutedFrom is what modseq was when flags changed that were not told,
+	// because NOTIFY says so; 0 if none did.
+	mutedFrom mailstore.ModSeq
 	// shown is the greatest MODSEQ in a FETCH response since the last tagged
 	// response, and lowered tells that the client was given a HIGHESTMODSEQ
 	// below it. Both are settle's.
@@ -90,7 +93,7 @@ func (s *session) hinted() bool {
 		}
 	}
 	s.signal = false
-	for _, ev := range s.sub.Take() {
+	for _, ev := range s.take() {
 		// An event without a mailbox is about the list of mailboxes: this one
 		// may be gone.
 		if ev.Reset && (ev.Account == 0 || ev.Account == s.account.ID()) && ev.Group == s.account.Group() ||
@@ -105,6 +108,9 @@ func (s *session) hinted() bool {
 // announce tells the client what changed in the selected mailbox.
 func (s *session) announce(o announce) error {
 	b := s.box
+	if !o.force && s.notify.mutes() {
+		return nil
+	}
 	var n news
 	if s.hinted() || o.force {
 		s.stale = false
@@ -150,7 +156,9 @@ func (s *session) announce(o announce) error {
 			b.list.add(u)
 		}
 	}
+	first := b.next
 	b.next = max(b.next, ch.UIDNext)
+	modseq := b.modseq
 	b.modseq = ch.HighestModSeq
 	if b.list.n != exists {
 		s.w.UntaggedNum(b.list.n, "EXISTS").CRLF()
@@ -158,6 +166,11 @@ func (s *session) announce(o announce) error {
 			s.w.UntaggedNum(b.recent(), "RECENT").CRLF()
 			s.touchRecent()
 		}
+	}
+	if !o.force && len(changed) > 0 && s.notify.mutesFlags() {
+		// They are not told, so the client does not know everything up to here.
+		b.untold(modseq)
+		changed = nil
 	}
 	cur := cursor{list: &b.list}
 	silent := o.silent
@@ -171,10 +184,13 @@ func (s *session) announce(o announce) error {
 		if seq == 0 || b.isGone(m.UID) || hush && !s.condst {
 			continue
 		}
-		s.tellFlags(seq, m, o.uid || s.condst, hush)
+		s.tellFlags(seq, m, o.uid || s.condst || s.notify != nil, hush) // RFC 5465 section 5.1
 		if o.told != nil {
 			o.told(m.UID)
 		}
+	}
+	if err := s.tellNew(first); err != nil {
+		return err
 	}
 	return s.w.Err()
 }

@@ -176,3 +176,42 @@ func TestAppendSoFar(t *testing.T) {
 		}
 	}
 }
+
+func TestNotifyArgs(t *testing.T) {
+	for in, want := range map[string]Notify{
+		"a NOTIFY NONE": {},
+		"a notify set (selected (messagenew messageexpunge))": {Groups: []NotifyGroup{{Filter: NotifySelected, Events: NotifyMessages}}},
+		"a NOTIFY SET STATUS (SELECTED-DELAYED (MessageNew (UID FLAGS) MessageExpunge FlagChange)) (SUBTREE Lists (MessageNew MessageExpunge)) (MAILBOXES (INBOX {1+}\r\nx) NONE)": {
+			Status: true, Groups: []NotifyGroup{
+				{Filter: NotifySelectedDelayed, Events: NotifyMessages | NotifyFlags, Atts: []FetchAtt{{Item: FetchUID}, {Item: FetchFlags}}},
+				{Filter: NotifySubtree, Mailboxes: []string{"Lists"}, Events: NotifyMessages},
+				{Filter: NotifyMailboxes, Mailboxes: []string{"INBOX", "x"}},
+			}},
+		"a NOTIFY SET (INBOXES (MailboxName)) (PERSONAL (SubscriptionChange)) (SUBSCRIBED (MailboxMetadataChange ServerMetadataChange))": {Groups: []NotifyGroup{
+			{Filter: NotifyInboxes, Events: NotifyName}, {Filter: NotifyPersonal, Events: NotifySubscription},
+			{Filter: NotifySubscribed, Events: NotifyMetadata | NotifyServerMetadata}}},
+		"a NOTIFY SET (PERSONAL (X-NEW))":                                      {Unknown: true, Groups: []NotifyGroup{{Filter: NotifyPersonal}}},
+		"a NOTIFY SET (PERSONAL (MessageNew MessageExpunge AnnotationChange))": {Unknown: true, Groups: []NotifyGroup{{Filter: NotifyPersonal, Events: NotifyMessages}}},
+		"a NOTIFY SET (SELECTED NONE)":                                         {Groups: []NotifyGroup{{Filter: NotifySelected}}},
+	} {
+		s := scan(t, in, false)
+		got := s.Notify()
+		if err := s.End(); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v %v", in, got, err)
+		}
+	}
+	for _, in := range []string{
+		"a NOTIFY", "a NOTIFY ALL", "a NOTIFY NONE x", "a NOTIFY SET", "a NOTIFY SET STATUS", "a NOTIFY SET ()", "a NOTIFY SET (SELECTED)", "a NOTIFY SET SELECTED NONE",
+		"a NOTIFY SET (SELECTED ())", "a NOTIFY SET (SELECTED (MessageNew))", "a NOTIFY SET (SELECTED (MessageExpunge))", "a NOTIFY SET (SELECTED (FlagChange))",
+		"a NOTIFY SET (PERSONAL (MessageNew FlagChange))", "a NOTIFY SET (PERSONAL (AnnotationChange))", "a NOTIFY SET (SELECTED (MailboxName))",
+		"a NOTIFY SET (SELECTED-DELAYED (MessageNew MessageExpunge SubscriptionChange))", "a NOTIFY SET (PERSONAL (MessageNew (UID) MessageExpunge))",
+		"a NOTIFY SET (SELECTED NONE) (SELECTED-DELAYED NONE)", "a NOTIFY SET (SELECTED (MessageNew () MessageExpunge))", "a NOTIFY SET (SELECTED (MessageNew (X) MessageExpunge))",
+		"a NOTIFY SET (SUBTREE NONE)", "a NOTIFY SET (SUBTREE () NONE)", "a NOTIFY SET (MAILBOXES NONE)", "a NOTIFY SET (NOWHERE NONE)", "a NOTIFY SET (PERSONAL MailboxName)",
+		"a NOTIFY SET (PERSONAL NONE", "a NOTIFY SET (PERSONAL NONE)(INBOXES NONE)", "a NOTIFY SET " + strings.Repeat("(PERSONAL NONE) ", maxNotifyGroups+1),
+		"a NOTIFY SET (MAILBOXES (" + strings.Repeat("x ", maxNotifyNames+1) + ") NONE)", "a NOTIFY SET (PERSONAL (" + strings.Repeat("x ", maxNotifyEvents+1) + "))",
+	} {
+		if accepts(t, in, func(s *Scanner) { s.Notify() }) {
+			t.Errorf("%q is accepted", in)
+		}
+	}
+}

@@ -29,6 +29,7 @@ var seeds = []string{
 	"a APPEND x {5+}\r\nhello {3+}\r\nyou\r\n", "a APPEND x ~{3+}\r\na\x00b\r\n", "a APPEND x UTF8 (~{3+}\r\nabc)\r\n",
 	"a APPEND x CATENATE (TEXT {1+}\r\nb URL \"/x;UIDVALIDITY=3/;UID=1/;SECTION=1.MIME\" UTF8 (~{1+}\r\nc)) {1+}\r\nd\r\n",
 	"a REPLACE 4 x (\\Draft) {1+}\r\nb\r\n", "a UID REPLACE * {1+}\r\nx CATENATE (URL {1+}\r\ny)\r\n",
+	"a NOTIFY NONE\r\n", "a NOTIFY SET STATUS (SELECTED (MessageNew (UID BODY.PEEK[HEADER.FIELDS (From)]) MessageExpunge FlagChange)) (SUBTREE (x y) (MailboxName)) (MAILBOXES z NONE)\r\n",
 	"a CHECK\r\n", "a CLOSE\r\n", "a UNSELECT\r\n", "a EXPUNGE\r\n", "a UID EXPUNGE 1:*\r\n",
 	"a SEARCH ALL\r\n", "a UID SEARCH RETURN (MIN MAX COUNT SAVE) CHARSET UTF-8 OR NOT SEEN (FROM x TO {1+}\r\ny) 1:5,7 UID $ HEADER X-Y \"\"\r\n",
 	"a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338 YOUNGER 3 SINCE 1-Feb-1994 SAVEDON \"01-Feb-1994\" KEYWORD $Junk LARGER 3\r\n",
@@ -79,6 +80,8 @@ func parseAny(name string, s *Scanner) any {
 		return fmt.Sprint(m, u)
 	case "APPEND":
 		return s.Append()
+	case "NOTIFY":
+		return s.Notify()
 	case "REPLACE", "UID REPLACE":
 		n, a := s.Replace()
 		return fmt.Sprint(n, a)
