@@ -38,6 +38,8 @@ type transport struct {
 	mu    sync.Mutex
 	known commitNotice // the newest commit a leader told us beside raft
 	busy  atomic.Bool  // an injected notice is on its way through raft
+
+	reach reach
 }
 
 // commitNotice is "leader of term says that its log up to index, whose entry
@@ -105,7 +107,12 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 		}
 	}
 	if heartbeat(args) {
-		return t.NetworkTransport.AppendEntries(id, target, args, resp)
+		err := t.NetworkTransport.AppendEntries(id, target, args, resp)
+		t.reach.told(id, err)
+		return err
+	}
+	if err := t.hold(id, args.Term); err != nil {
+		return err
 	}
 	node := nodeOf(id)
 	t.g.notices.appending(node)
