@@ -103,11 +103,33 @@ func playPowerAll(ctx context.Context, f *field, rng *rand.Rand) error {
 	return errors.Join(errs...)
 }
 
-// repaired starts a node again if what was done to its disk has ended it, as
-// it may: nothing can be promised on such a disk.
+// excuse is how long after its disk was hurt a node may still end because of
+// it: what failed is often noticed later, and to stop in good order takes a
+// moment.
+const excuse = 20 * time.Second
+
+// repaired notes that a node's disk is well again. If what was done to it ends
+// the node, as it may because nothing can be promised on such a disk, mend
+// starts it again.
 func (f *field) repaired(n *Node) error {
-	if ended, _ := n.Ended(); !ended {
+	f.mu.Lock()
+	f.frail[n] = time.Now()
+	f.mu.Unlock()
+	return f.mend(n)
+}
+
+// mend starts a node again that has ended by itself and is excused; without an
+// excuse that is the error.
+func (f *field) mend(n *Node) error {
+	ended, how := n.Ended()
+	if !ended {
 		return nil
+	}
+	f.mu.Lock()
+	since := time.Since(f.frail[n])
+	f.mu.Unlock()
+	if since > excuse {
+		return fmt.Errorf("%s has ended by itself: %w", n.Name, errors.Join(how, errEnded))
 	}
 	f.rec.say("%s had ended: %s", n.Name, n.Log(1))
 	return f.revive(n)

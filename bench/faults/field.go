@@ -23,7 +23,8 @@ type field struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when somebody is let go
 	hurt    map[*Node]bool
-	cut     map[wire]int // how many faults cut it
+	frail   map[*Node]time.Time // when its disk was well again
+	cut     map[wire]int        // how many faults cut it
 
 	serving   func([]*Node) // tells clients where to connect
 	patience  time.Duration // for a change of members while others are hurt
@@ -39,7 +40,8 @@ type wire struct{ from, to *lan.Host }
 // right away: who is cut off later is cut off from them too, or they would
 // lead, and serve, the one that is alone.
 func newField(c *Cluster, rec *recorder) (*field, error) {
-	f := &field{c: c, rec: rec, changed: make(chan struct{}), hurt: map[*Node]bool{}, cut: map[wire]int{},
+	f := &field{c: c, rec: rec, changed: make(chan struct{}), hurt: map[*Node]bool{},
+		frail: map[*Node]time.Time{}, cut: map[wire]int{},
 		serving: func([]*Node) {}, member: make(chan struct{}, 1)}
 	if c.net != nil {
 		h, err := c.net.AddHost("guest")
@@ -121,9 +123,9 @@ func (f *field) victim(ctx context.Context, rng *rand.Rand) (*Node, func(), erro
 	if err != nil {
 		return nil, nil, err
 	}
-	if ended, err := got[0].Ended(); ended {
+	if err := f.mend(got[0]); err != nil {
 		release()
-		return nil, nil, fmt.Errorf("%s has ended by itself: %w", got[0].Name, errors.Join(err, errEnded))
+		return nil, nil, err
 	}
 	return got[0], release, nil
 }
@@ -459,6 +461,11 @@ func playMajority(ctx context.Context, f *field, rng *rand.Rand) error {
 		text = "kill -9"
 	}
 	var errs []error
+	for _, n := range gone {
+		if err := f.mend(n); err != nil {
+			return err
+		}
+	}
 	for _, n := range gone {
 		if kill {
 			errs = append(errs, n.Kill())

@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,5 +67,37 @@ func TestCutOffFromGuests(t *testing.T) {
 	f.calm()
 	if r, want := n.Rule(b, a), lan.Nordic(1, 0); r != want {
 		t.Errorf("calm, b to a: %v, not %v", r, want)
+	}
+}
+
+// TestMend: a node that ends by itself is a finding, unless its disk was hurt
+// a moment ago; then it is started again.
+func TestMend(t *testing.T) {
+	dir := t.TempDir()
+	n := &Node{Name: "a", Config: filepath.Join(dir, "altmail.toml")}
+	f, err := newField(&Cluster{Bin: "false", Nodes: []*Node{n}}, newRecorder(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.mend(n); err != nil {
+		t.Errorf("never started: %v", err)
+	}
+	cmd := exec.Command("false")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n.proc, n.up = watch(cmd), true
+	<-n.proc.done
+	if err := f.mend(n); !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "by itself") {
+		t.Errorf("ended for no reason: %v", err)
+	}
+	f.frail[n] = time.Now()
+	// The program does not serve; that it was started is what counts.
+	if err := f.mend(n); err == nil || !strings.Contains(err.Error(), "does not start again") {
+		t.Errorf("ended after its disk was hurt: %v", err)
+	}
+	f.frail[n] = time.Now().Add(-2 * excuse)
+	if err := f.mend(n); !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "by itself") {
+		t.Errorf("ended long after: %v", err)
 	}
 }

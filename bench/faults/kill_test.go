@@ -25,20 +25,31 @@ var (
 
 var built struct {
 	once sync.Once
+	dir  string
 	bin  string
 	err  error
+}
+
+// TestMain removes what all tests shared.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if built.dir != "" {
+		if err := os.RemoveAll(built.dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	os.Exit(code)
 }
 
 // binary builds altmail once for all tests.
 func binary(t *testing.T) string {
 	t.Helper()
 	built.once.Do(func() {
-		dir, err := os.MkdirTemp("", "altmail-e2e-")
-		if err != nil {
-			built.err = err
-			return
+		if built.dir, built.err = os.MkdirTemp("", "altmail-e2e-"); built.err == nil {
+			built.bin, built.err = Build(context.Background(), built.dir)
 		}
-		built.bin, built.err = Build(context.Background(), dir)
 	})
 	if built.err != nil {
 		t.Fatal(built.err)

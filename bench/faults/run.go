@@ -238,11 +238,6 @@ func (r *trial) round(ctx context.Context, rng *rand.Rand) (bool, error) {
 	r.field.calm()
 	hctx, cancel := context.WithTimeout(ctx, r.o.Heal)
 	defer cancel()
-	for _, n := range r.c.Nodes {
-		if ended, err := n.Ended(); ended {
-			return false, fmt.Errorf("%s has ended by itself: %w", n.Name, errors.Join(err, errEnded))
-		}
-	}
 	healed := time.Now()
 	if err := r.healthy(hctx); err != nil {
 		return false, err
@@ -314,11 +309,25 @@ func (r *trial) hurt(ctx context.Context, rng *rand.Rand) error {
 	return errors.Join(errs...)
 }
 
-// healthy waits until every node says that all is well.
+// healthy waits until every node says that all is well. None may end by itself
+// any more, but for what its disk went through.
 func (r *trial) healthy(ctx context.Context) error {
 	for _, n := range r.c.Nodes {
-		if err := r.c.WaitHealthy(ctx, n, len(r.c.Nodes)); err != nil {
-			return fmt.Errorf("%s: %w", n.Name, err)
+		var ill []string
+		if err := r.c.Wait(ctx, func() (bool, error) {
+			for _, x := range r.c.Nodes {
+				if err := r.field.mend(x); err != nil {
+					return false, err
+				}
+			}
+			s, err := r.c.Status(ctx, n)
+			if err != nil {
+				return false, nil // it will be asked again
+			}
+			ill = s.Problems
+			return s.Healthy && len(s.Nodes) == len(r.c.Nodes), nil
+		}); err != nil {
+			return fmt.Errorf("%s: not healthy: %w: %s", n.Name, err, strings.Join(ill, "; "))
 		}
 	}
 	return nil
