@@ -79,6 +79,7 @@ func (m *machine) init(db *DB, g cluster.GroupID, exec executor, tables *[256]bo
 		err = m.loadChecks()
 	}
 	if err != nil {
+		m.t.seen.close()
 		db.release(m)
 		return fmt.Errorf("state: open group %s: %w", g, err)
 	}
@@ -104,6 +105,12 @@ func (m *machine) load() error {
 	if clock.level > command.Level {
 		return fmt.Errorf("%w: the group is at level %d, this build has %d", command.ErrLevel, clock.level, command.Level)
 	}
+	m.t.seen.close()
+	s, err := watch(m.db.p, m.keys, func(err error) { m.db.log.Warn("state: keys not known", "group", uint32(m.group), "err", err) })
+	if err != nil {
+		return fmt.Errorf("state: size of tables: %w", err)
+	}
+	m.t.seen = s
 	m.clock, m.clockSum, m.head = clock, clockSum, 0
 	m.t.sum = at.sum
 	m.mu.Lock()
@@ -189,6 +196,7 @@ func (m *machine) Close() error {
 	st := m.stage
 	m.stage = nil
 	m.mu.Unlock()
+	m.t.seen.close()
 	m.db.release(m)
 	if st != nil {
 		return st.Abort()
@@ -230,6 +238,7 @@ func (m *machine) Apply(entries []cluster.Entry) ([]cluster.Result, error) {
 		return nil, stopped
 	}
 	t := &m.t
+	t.seen.grow()
 	t.batch, t.sync = m.db.p.NewIndexedBatch(), false
 	results, err := m.run(t, &at, entries)
 	if err == nil && at.index > before {

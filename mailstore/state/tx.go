@@ -15,6 +15,7 @@ type tx struct {
 	keys
 	hasher
 	batch *pebble.Batch
+	seen  *seen
 	sum   sum
 	kb    []byte // scratch for keys
 	vb    []byte // scratch for values
@@ -28,6 +29,9 @@ var absent sum
 // get calls fn with the value of key, which it must not keep, and reports
 // whether there is one.
 func (t *tx) get(key []byte, fn func(v []byte) error) (bool, error) {
+	if t.seen.absent(key) {
+		return false, nil
+	}
 	v, closer, err := t.batch.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return false, nil
@@ -50,6 +54,7 @@ func (t *tx) put(key []byte, old sum, value []byte) (sum, error) {
 	s := t.row(key, value)
 	t.sum.remove(old)
 	t.sum.add(s)
+	t.seen.add(key)
 	if err := t.batch.Set(key, value, nil); err != nil {
 		return s, fmt.Errorf("state: write: %w", err)
 	}
