@@ -67,8 +67,10 @@ func samples() map[string]*pb.Command {
 		"close_handoff": {Op: &pb.Command_CloseHandoff{CloseHandoff: &pb.CloseHandoff{Id: fillBytes(1, 16)}}},
 		"body_lost":     {Op: &pb.Command_BodyLost{BodyLost: &pb.BodyLost{Body: fillBytes(2, 32)}}},
 		"jump":          {Op: &pb.Command_Jump{Jump: &pb.Jump{Uids: 1 << 20, Modseqs: 1 << 32}}},
-		"set_level":     {Op: &pb.Command_SetLevel{SetLevel: &pb.SetLevel{Level: 1}}},
-		"set_whole":     {Op: &pb.Command_SetWhole{SetWhole: &pb.SetWhole{Node: fillBytes(1, 16), Whole: true}}},
+		"set_metadata": {Op: &pb.Command_SetMetadata{SetMetadata: &pb.SetMetadata{Account: 1, Mailbox: 2, Entries: []*pb.SetMetadata_Entry{
+			{Hash: fillBytes(3, 16), Sealed: []byte("sealed")}, {Hash: fillBytes(4, 16)}}}}},
+		"set_level": {Op: &pb.Command_SetLevel{SetLevel: &pb.SetLevel{Level: 1}}},
+		"set_whole": {Op: &pb.Command_SetWhole{SetWhole: &pb.SetWhole{Node: fillBytes(1, 16), Whole: true}}},
 		"put_node": {Op: &pb.Command_PutNode{PutNode: &pb.PutNode{Id: fillBytes(1, 16), Name: "one", Address: "192.0.2.1:4050",
 			PublicKey: []byte("key"), Level: 1, ExpectNew: true, Leaving: true}}},
 		"remove_node":   {Op: &pb.Command_RemoveNode{RemoveNode: &pb.RemoveNode{Id: fillBytes(1, 16), Stolen: true}}},
@@ -189,6 +191,16 @@ func TestValidate(t *testing.T) {
 	on("status", "set_account_status", func(c *pb.Command) { c.GetSetAccountStatus().Status = 6 })
 	on("node id", "put_node", func(c *pb.Command) { c.GetPutNode().Id = nil })
 	on("level", "touch_recent", func(c *pb.Command) { c.Level = Level + 1 })
+	on("no entries", "set_metadata", func(c *pb.Command) { c.GetSetMetadata().Entries = nil })
+	on("entry hash", "set_metadata", func(c *pb.Command) { c.GetSetMetadata().Entries[1].Hash = fillBytes(4, 15) })
+	on("an entry twice", "set_metadata", func(c *pb.Command) { c.GetSetMetadata().Entries[1].Hash = fillBytes(3, 16) })
+	on("an entry too long", "set_metadata", func(c *pb.Command) { c.GetSetMetadata().Entries[0].Sealed = make([]byte, MaxMetadata+1) })
+	on("too many entries", "set_metadata", func(c *pb.Command) {
+		c.GetSetMetadata().Entries = nil
+		for i := range MaxMetadataEntries + 1 {
+			c.GetSetMetadata().Entries = append(c.GetSetMetadata().Entries, &pb.SetMetadata_Entry{Hash: fillBytes(byte(i), 16)})
+		}
+	})
 	on("nothing", "touch_recent", func(c *pb.Command) { c.Op = nil })
 	for name, spoil := range bad {
 		kind, _, _ := strings.Cut(name, ":")

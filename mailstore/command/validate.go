@@ -25,6 +25,9 @@ const (
 	MaxBlob       = 1 << 20 // bytes of a setting or of an account's wrapped keys
 	MaxText       = 1_000   // bytes of a clear name, scope or host address
 	MaxVerifier   = 4 << 10 // bytes of a sealed verifier or of a public key
+
+	MaxMetadataEntries = 100      // annotations of one SetMetadata
+	MaxMetadata        = 34 << 10 // bytes of one annotation, sealed
 )
 
 const (
@@ -79,6 +82,8 @@ func Validate(c *pb.Command) error {
 			return invalid("jump too far")
 		}
 		return nil
+	case *pb.Command_SetMetadata:
+		return setMetadata(o.SetMetadata)
 	case *pb.Command_SetLevel:
 		return between("level", int(o.SetLevel.GetLevel()), 1, 1<<20)
 	case *pb.Command_SetWhole:
@@ -314,6 +319,23 @@ func rename(r *pb.RenameMailboxes) error {
 			return invalid("a mailbox or name twice")
 		}
 		boxes[it.Mailbox], names[string(it.Name.Hash)] = true, true
+	}
+	return nil
+}
+
+func setMetadata(s *pb.SetMetadata) error {
+	if err := between("entries", len(s.GetEntries()), 1, MaxMetadataEntries); err != nil {
+		return err
+	}
+	seen := make(map[string]bool, len(s.Entries))
+	for _, e := range s.Entries {
+		if err := first(exact("entry hash", e.GetHash(), 16), atMost("entry", e.GetSealed(), MaxMetadata)); err != nil {
+			return err
+		}
+		if seen[string(e.Hash)] {
+			return invalid("an entry twice")
+		}
+		seen[string(e.Hash)] = true
 	}
 	return nil
 }

@@ -62,7 +62,9 @@ func (c *checker) want(rule int, ok bool, format string, args ...any) {
 //     rows only while it is dying;
 //  13. vanished UIDs are below UIDNEXT and no message has one, and each
 //     mailbox's log ascends;
-//  14. remembered operations and their ages match one to one.
+//  14. remembered operations and their ages match one to one;
+//  15. annotations are of mailboxes that exist, within their limits, and their
+//     sums are right.
 //
 // It holds one account's ids, and the ids of all bodies, in memory.
 func (m *Mail) Check(ctx context.Context) (problems []Problem, err error) {
@@ -170,7 +172,7 @@ func (c *checker) accounts(r *Reader, bodies map[mailstore.BodyID]uint64) error 
 			contents: make(map[mailstore.ContentID]*sharing), keywords: make(map[uint16]bool),
 		}
 		for _, step := range []func() error{
-			a.mailboxes, a.keywordRows, a.messages, a.index, func() error { return a.contentRows(bodies) }, a.vanished, a.totals,
+			a.mailboxes, a.keywordRows, a.messages, a.index, func() error { return a.contentRows(bodies) }, a.vanished, a.metadata, a.totals,
 		} {
 			if err := step(); err != nil {
 				return err
@@ -184,7 +186,7 @@ func (c *checker) accounts(r *Reader, bodies map[mailstore.BodyID]uint64) error 
 	// Rows of accounts that have no row of their own.
 	for _, tab := range []byte{
 		tabMailbox, tabName, tabSub, tabKeyword, tabKeywordHash, tabMessage, tabContent, tabContentRefs,
-		tabModSeq, tabVanished, tabThread, tabDying,
+		tabModSeq, tabVanished, tabThread, tabDying, tabMetadata,
 	} {
 		if err := c.scan(c.table(nil, tab), func(k, _ []byte) error {
 			c.want(12, len(k) >= 8 && ids[mailstore.AccountID(binary.BigEndian.Uint64(k))], "a row of no account in table %#x", tab)

@@ -27,6 +27,7 @@ func FuzzApply(f *testing.F) {
 		{Op: &pb.Command_Purge{Purge: &pb.Purge{Limit: 10}}}, {Op: &pb.Command_Jump{Jump: &pb.Jump{Uids: 1 << 28, Modseqs: 1 << 40}}},
 		{Op: &pb.Command_BodyLost{BodyLost: &pb.BodyLost{Body: bodyID(1)}}}, {Op: &pb.Command_SetWhole{SetWhole: &pb.SetWhole{Node: id16(1), Whole: true}}},
 		{Op: &pb.Command_OpenHandoff{OpenHandoff: &pb.OpenHandoff{Id: id16(1), Body: bodyID(1), BodySize: 1, Items: []*pb.OpenHandoff_Item{{Op: id16(2), Command: []byte{1}}}}}},
+		setMetadata(alice, 1, "e", "value", "f", ""), setMetadata(alice, 0, "e", "value"),
 		{Op: &pb.Command_PutGroup{PutGroup: &pb.PutGroup{Group: 1}}},
 	} {
 		f.Add(encode(f, c))

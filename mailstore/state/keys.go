@@ -39,6 +39,7 @@ const (
 	tabHandoff     = 0x11 // handoff id
 	tabDying       = 0x12 // account, mailbox (0: the account)
 	tabWhole       = 0x13 // node id → whole
+	tabMetadata    = 0x14 // account → sums; account, mailbox (0: the account), entry hash
 
 	tabNode       = 0x40 // node id
 	tabNodeName   = 0x41 // name → node id
@@ -59,7 +60,7 @@ var mailTables = [256]bool{
 	tabApplied: true, tabClock: true, tabAccount: true, tabMailbox: true, tabName: true, tabSub: true,
 	tabKeyword: true, tabKeywordHash: true, tabMessage: true, tabContent: true, tabContentRefs: true,
 	tabModSeq: true, tabVanished: true, tabThread: true, tabBody: true, tabOp: true, tabOpAge: true,
-	tabHandoff: true, tabDying: true, tabWhole: true,
+	tabHandoff: true, tabDying: true, tabWhole: true, tabMetadata: true,
 }
 
 var directoryTables = [256]bool{

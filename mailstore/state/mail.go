@@ -353,6 +353,8 @@ func (m *Mail) execute(t *tx, e *cluster.Entry, c *pb.Command) (*pb.Result, erro
 		return m.bodyLost(t, o.BodyLost)
 	case *pb.Command_Jump:
 		return m.jump(t, o.Jump)
+	case *pb.Command_SetMetadata:
+		return m.setMetadata(t, o.SetMetadata)
 	default:
 		// A directory command in a mail group: refused alike everywhere.
 		return code(pb.Code_INVALID), nil

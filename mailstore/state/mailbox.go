@@ -199,6 +199,9 @@ func (m *Mail) deleteMailbox(t *tx, c *pb.DeleteMailbox) (*pb.Result, error) {
 	if _, err := t.put(t.kb, absent, nil); err != nil {
 		return nil, err
 	}
+	if err := m.dropMetadata(t, a.ID, b.ID); err != nil {
+		return nil, err
+	}
 	b.gone = true
 	delete(m.boxes, boxKey{a.ID, b.ID})
 	a.UsedBytes -= b.Size

@@ -26,6 +26,12 @@ func (a *twinAccount) dump(since uint64) string {
 	ub, um := a.used()
 	fmt.Fprintf(&b, "used %d/%d modseq %d list %d frozen %v\n", ub, um, a.modseq, a.list, a.frozen)
 	fmt.Fprintf(&b, "subs %q\nkeywords %q\n", slices.Sorted(maps.Keys(a.subs)), a.keywords)
+	for box := uint32(0); box < 10; box++ {
+		for _, h := range slices.Sorted(maps.Keys(a.metadata[box])) {
+			e := a.metadata[box][h]
+			fmt.Fprintf(&b, "metadata %d %q %d %q\n", box, h, e.modseq, e.sealed)
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(a.boxes)) {
 		box := a.boxes[id]
 		unseen, deleted := 0, 0
@@ -88,6 +94,15 @@ func dumpAccount(r *Reader, id mailstore.AccountID, since uint64) (string, error
 	}
 	fmt.Fprintf(&b, "used %d/%d modseq %d list %d frozen %v\n", a.UsedBytes, a.UsedMessages, a.ModSeq, a.List, a.Frozen)
 	fmt.Fprintf(&b, "subs %q\nkeywords %q\n", names, words)
+	for box := mailstore.MailboxID(0); box < 10; box++ {
+		rows, err := r.Metadata(id, box)
+		if err != nil {
+			return "", err
+		}
+		for i := range rows {
+			fmt.Fprintf(&b, "metadata %d %q %d %q\n", box, rows[i].Hash[:], rows[i].ModSeq, rows[i].Sealed)
+		}
+	}
 	boxes, err := r.Mailboxes(id)
 	if err != nil {
 		return "", err
@@ -191,7 +206,7 @@ func (g *gen) placed() *pb.Placed {
 
 func (g *gen) command() *pb.Command {
 	a := g.account()
-	switch g.int("command", 0, 19) {
+	switch g.int("command", 0, 20) {
 	case 0:
 		return openAccount(a, "a", "b")
 	case 1:
@@ -237,6 +252,12 @@ func (g *gen) command() *pb.Command {
 			r.Items = append(r.Items, &pb.RenameMailboxes_Item{Mailbox: uint32(g.int("box", 2, 3) + 2*i), Name: nameOf(n)})
 		}
 		return &pb.Command{Op: &pb.Command_RenameMailboxes{RenameMailboxes: r}}
+	case 19:
+		var pairs []string
+		for _, e := range rapid.Permutation([]string{"e", "f", "g"}).Draw(g.T, "entries")[:g.int("entries", 1, 3)] {
+			pairs = append(pairs, e, rapid.SampledFrom([]string{"", "x", "longer"}).Draw(g.T, "value"))
+		}
+		return setMetadata(a, mailstore.MailboxID(g.int("mailbox", 0, 4)), pairs...)
 	default:
 		switch g.int("rare", 0, 5) {
 		case 0:

@@ -24,6 +24,7 @@ type twinAccount struct {
 	nextBox, nextVal, list uint64
 	boxes                  map[uint32]*twinBox
 	subs                   map[string]bool
+	metadata               map[uint32]map[string]twinEntry // of existing mailboxes and of 0
 	keywords               []string
 	contents               map[string]*pb.Content
 	thread                 map[string]string // content id → thread
@@ -38,6 +39,11 @@ type twinBox struct {
 	recent   uint32
 	messages map[uint32]*twinMessage
 	vanished map[uint32]uint64
+}
+
+type twinEntry struct {
+	modseq uint64
+	sealed string
 }
 
 type twinMessage struct {
@@ -254,6 +260,7 @@ func (t *twin) apply(c *pb.Command, time uint64) string {
 			a.modseq++
 			a.list++
 			delete(a.boxes, o.DeleteMailbox.Mailbox)
+			delete(a.metadata, o.DeleteMailbox.Mailbox)
 		}
 		return cd.String()
 	case *pb.Command_RenameMailboxes:
@@ -269,6 +276,8 @@ func (t *twin) apply(c *pb.Command, time uint64) string {
 			}
 		}
 		return cd.String()
+	case *pb.Command_SetMetadata:
+		return t.setMetadata(o.SetMetadata)
 	case *pb.Command_TouchRecent:
 		_, b, cd := t.find(o.TouchRecent.Account, o.TouchRecent.Mailbox)
 		if cd == pb.Code_OK {

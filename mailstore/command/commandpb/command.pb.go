@@ -241,6 +241,7 @@ type Command struct {
 	//	*Command_CloseHandoff
 	//	*Command_BodyLost
 	//	*Command_Jump
+	//	*Command_SetMetadata
 	//	*Command_SetLevel
 	//	*Command_SetWhole
 	//	*Command_PutNode
@@ -465,6 +466,15 @@ func (x *Command) GetJump() *Jump {
 	if x != nil {
 		if x, ok := x.Op.(*Command_Jump); ok {
 			return x.Jump
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetMetadata() *SetMetadata {
+	if x != nil {
+		if x, ok := x.Op.(*Command_SetMetadata); ok {
+			return x.SetMetadata
 		}
 	}
 	return nil
@@ -709,6 +719,10 @@ type Command_Jump struct {
 	Jump *Jump `protobuf:"bytes,27,opt,name=jump,proto3,oneof"`
 }
 
+type Command_SetMetadata struct {
+	SetMetadata *SetMetadata `protobuf:"bytes,28,opt,name=set_metadata,json=setMetadata,proto3,oneof"`
+}
+
 type Command_SetLevel struct {
 	// Any group.
 	SetLevel *SetLevel `protobuf:"bytes,40,opt,name=set_level,json=setLevel,proto3,oneof"`
@@ -818,6 +832,8 @@ func (*Command_CloseHandoff) isCommand_Op() {}
 func (*Command_BodyLost) isCommand_Op() {}
 
 func (*Command_Jump) isCommand_Op() {}
+
+func (*Command_SetMetadata) isCommand_Op() {}
 
 func (*Command_SetLevel) isCommand_Op() {}
 
@@ -2331,6 +2347,69 @@ func (x *Jump) GetModseqs() uint64 {
 	return 0
 }
 
+// SetMetadata changes annotations of a mailbox, or of the account, all or none
+// (RFC 5464). Which entry it is is told by a hash; its name is sealed with its
+// value.
+type SetMetadata struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       uint64                 `protobuf:"fixed64,1,opt,name=account,proto3" json:"account,omitempty"`
+	Mailbox       uint32                 `protobuf:"varint,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"` // 0: the account
+	Entries       []*SetMetadata_Entry   `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMetadata) Reset() {
+	*x = SetMetadata{}
+	mi := &file_command_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMetadata) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMetadata) ProtoMessage() {}
+
+func (x *SetMetadata) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMetadata.ProtoReflect.Descriptor instead.
+func (*SetMetadata) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SetMetadata) GetAccount() uint64 {
+	if x != nil {
+		return x.Account
+	}
+	return 0
+}
+
+func (x *SetMetadata) GetMailbox() uint32 {
+	if x != nil {
+		return x.Mailbox
+	}
+	return 0
+}
+
+func (x *SetMetadata) GetEntries() []*SetMetadata_Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
 type SetLevel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
@@ -2340,7 +2419,7 @@ type SetLevel struct {
 
 func (x *SetLevel) Reset() {
 	*x = SetLevel{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2431,7 @@ func (x *SetLevel) String() string {
 func (*SetLevel) ProtoMessage() {}
 
 func (x *SetLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2444,7 @@ func (x *SetLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLevel.ProtoReflect.Descriptor instead.
 func (*SetLevel) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SetLevel) GetLevel() uint32 {
@@ -2386,7 +2465,7 @@ type SetWhole struct {
 
 func (x *SetWhole) Reset() {
 	*x = SetWhole{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2477,7 @@ func (x *SetWhole) String() string {
 func (*SetWhole) ProtoMessage() {}
 
 func (x *SetWhole) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2490,7 @@ func (x *SetWhole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWhole.ProtoReflect.Descriptor instead.
 func (*SetWhole) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SetWhole) GetNode() []byte {
@@ -2445,7 +2524,7 @@ type PutNode struct {
 
 func (x *PutNode) Reset() {
 	*x = PutNode{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2536,7 @@ func (x *PutNode) String() string {
 func (*PutNode) ProtoMessage() {}
 
 func (x *PutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2549,7 @@ func (x *PutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
 func (*PutNode) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PutNode) GetId() []byte {
@@ -2532,7 +2611,7 @@ type RemoveNode struct {
 
 func (x *RemoveNode) Reset() {
 	*x = RemoveNode{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2544,7 +2623,7 @@ func (x *RemoveNode) String() string {
 func (*RemoveNode) ProtoMessage() {}
 
 func (x *RemoveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2557,7 +2636,7 @@ func (x *RemoveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNode.ProtoReflect.Descriptor instead.
 func (*RemoveNode) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RemoveNode) GetId() []byte {
@@ -2586,7 +2665,7 @@ type PutToken struct {
 
 func (x *PutToken) Reset() {
 	*x = PutToken{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2677,7 @@ func (x *PutToken) String() string {
 func (*PutToken) ProtoMessage() {}
 
 func (x *PutToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2690,7 @@ func (x *PutToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutToken.ProtoReflect.Descriptor instead.
 func (*PutToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutToken) GetId() []byte {
@@ -2646,7 +2725,7 @@ type UseToken struct {
 
 func (x *UseToken) Reset() {
 	*x = UseToken{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2737,7 @@ func (x *UseToken) String() string {
 func (*UseToken) ProtoMessage() {}
 
 func (x *UseToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2750,7 @@ func (x *UseToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseToken.ProtoReflect.Descriptor instead.
 func (*UseToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UseToken) GetId() []byte {
@@ -2697,7 +2776,7 @@ type PutDomain struct {
 
 func (x *PutDomain) Reset() {
 	*x = PutDomain{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +2788,7 @@ func (x *PutDomain) String() string {
 func (*PutDomain) ProtoMessage() {}
 
 func (x *PutDomain) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +2801,7 @@ func (x *PutDomain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDomain.ProtoReflect.Descriptor instead.
 func (*PutDomain) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PutDomain) GetDomain() *Name {
@@ -2741,7 +2820,7 @@ type RemoveDomain struct {
 
 func (x *RemoveDomain) Reset() {
 	*x = RemoveDomain{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +2832,7 @@ func (x *RemoveDomain) String() string {
 func (*RemoveDomain) ProtoMessage() {}
 
 func (x *RemoveDomain) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +2845,7 @@ func (x *RemoveDomain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDomain.ProtoReflect.Descriptor instead.
 func (*RemoveDomain) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveDomain) GetHash() []byte {
@@ -2793,7 +2872,7 @@ type AddAccount struct {
 
 func (x *AddAccount) Reset() {
 	*x = AddAccount{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +2884,7 @@ func (x *AddAccount) String() string {
 func (*AddAccount) ProtoMessage() {}
 
 func (x *AddAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +2897,7 @@ func (x *AddAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAccount.ProtoReflect.Descriptor instead.
 func (*AddAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AddAccount) GetId() uint64 {
@@ -2884,7 +2963,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +2975,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +2988,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Credential) GetId() []byte {
@@ -2959,7 +3038,7 @@ type SetAccountStatus struct {
 
 func (x *SetAccountStatus) Reset() {
 	*x = SetAccountStatus{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2971,7 +3050,7 @@ func (x *SetAccountStatus) String() string {
 func (*SetAccountStatus) ProtoMessage() {}
 
 func (x *SetAccountStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2984,7 +3063,7 @@ func (x *SetAccountStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAccountStatus.ProtoReflect.Descriptor instead.
 func (*SetAccountStatus) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SetAccountStatus) GetId() uint64 {
@@ -3021,7 +3100,7 @@ type SetQuota struct {
 
 func (x *SetQuota) Reset() {
 	*x = SetQuota{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3112,7 @@ func (x *SetQuota) String() string {
 func (*SetQuota) ProtoMessage() {}
 
 func (x *SetQuota) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3125,7 @@ func (x *SetQuota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQuota.ProtoReflect.Descriptor instead.
 func (*SetQuota) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SetQuota) GetId() uint64 {
@@ -3083,7 +3162,7 @@ type SetCredential struct {
 
 func (x *SetCredential) Reset() {
 	*x = SetCredential{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3174,7 @@ func (x *SetCredential) String() string {
 func (*SetCredential) ProtoMessage() {}
 
 func (x *SetCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3187,7 @@ func (x *SetCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCredential.ProtoReflect.Descriptor instead.
 func (*SetCredential) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetCredential) GetAccount() uint64 {
@@ -3142,7 +3221,7 @@ type RemoveCredential struct {
 
 func (x *RemoveCredential) Reset() {
 	*x = RemoveCredential{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3233,7 @@ func (x *RemoveCredential) String() string {
 func (*RemoveCredential) ProtoMessage() {}
 
 func (x *RemoveCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3246,7 @@ func (x *RemoveCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCredential.ProtoReflect.Descriptor instead.
 func (*RemoveCredential) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RemoveCredential) GetAccount() uint64 {
@@ -3194,7 +3273,7 @@ type AddAddress struct {
 
 func (x *AddAddress) Reset() {
 	*x = AddAddress{}
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3206,7 +3285,7 @@ func (x *AddAddress) String() string {
 func (*AddAddress) ProtoMessage() {}
 
 func (x *AddAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3219,7 +3298,7 @@ func (x *AddAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAddress.ProtoReflect.Descriptor instead.
 func (*AddAddress) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{38}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AddAddress) GetAccount() uint64 {
@@ -3246,7 +3325,7 @@ type RemoveAddress struct {
 
 func (x *RemoveAddress) Reset() {
 	*x = RemoveAddress{}
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3258,7 +3337,7 @@ func (x *RemoveAddress) String() string {
 func (*RemoveAddress) ProtoMessage() {}
 
 func (x *RemoveAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3271,7 +3350,7 @@ func (x *RemoveAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAddress.ProtoReflect.Descriptor instead.
 func (*RemoveAddress) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{39}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RemoveAddress) GetAccount() uint64 {
@@ -3298,7 +3377,7 @@ type ShredAccount struct {
 
 func (x *ShredAccount) Reset() {
 	*x = ShredAccount{}
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3310,7 +3389,7 @@ func (x *ShredAccount) String() string {
 func (*ShredAccount) ProtoMessage() {}
 
 func (x *ShredAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3323,7 +3402,7 @@ func (x *ShredAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShredAccount.ProtoReflect.Descriptor instead.
 func (*ShredAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{40}
+	return file_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ShredAccount) GetId() uint64 {
@@ -3342,7 +3421,7 @@ type PutGroup struct {
 
 func (x *PutGroup) Reset() {
 	*x = PutGroup{}
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3354,7 +3433,7 @@ func (x *PutGroup) String() string {
 func (*PutGroup) ProtoMessage() {}
 
 func (x *PutGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3367,7 +3446,7 @@ func (x *PutGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutGroup.ProtoReflect.Descriptor instead.
 func (*PutGroup) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{41}
+	return file_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PutGroup) GetGroup() uint32 {
@@ -3390,7 +3469,7 @@ type PutSetting struct {
 
 func (x *PutSetting) Reset() {
 	*x = PutSetting{}
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3402,7 +3481,7 @@ func (x *PutSetting) String() string {
 func (*PutSetting) ProtoMessage() {}
 
 func (x *PutSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3415,7 +3494,7 @@ func (x *PutSetting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSetting.ProtoReflect.Descriptor instead.
 func (*PutSetting) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{42}
+	return file_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PutSetting) GetName() string {
@@ -3458,7 +3537,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3549,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3562,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{43}
+	return file_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Result) GetCode() Code {
@@ -3569,7 +3648,7 @@ type Stored struct {
 
 func (x *Stored) Reset() {
 	*x = Stored{}
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3581,7 +3660,7 @@ func (x *Stored) String() string {
 func (*Stored) ProtoMessage() {}
 
 func (x *Stored) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3594,7 +3673,7 @@ func (x *Stored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stored.ProtoReflect.Descriptor instead.
 func (*Stored) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{44}
+	return file_command_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Stored) GetCode() Code {
@@ -3641,7 +3720,7 @@ type Changed struct {
 
 func (x *Changed) Reset() {
 	*x = Changed{}
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3653,7 +3732,7 @@ func (x *Changed) String() string {
 func (*Changed) ProtoMessage() {}
 
 func (x *Changed) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3666,7 +3745,7 @@ func (x *Changed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Changed.ProtoReflect.Descriptor instead.
 func (*Changed) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{45}
+	return file_command_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Changed) GetUid() uint32 {
@@ -3687,7 +3766,7 @@ type Deliver_To struct {
 
 func (x *Deliver_To) Reset() {
 	*x = Deliver_To{}
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3699,7 +3778,7 @@ func (x *Deliver_To) String() string {
 func (*Deliver_To) ProtoMessage() {}
 
 func (x *Deliver_To) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3746,7 +3825,7 @@ type RenameMailboxes_Item struct {
 
 func (x *RenameMailboxes_Item) Reset() {
 	*x = RenameMailboxes_Item{}
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3758,7 +3837,7 @@ func (x *RenameMailboxes_Item) String() string {
 func (*RenameMailboxes_Item) ProtoMessage() {}
 
 func (x *RenameMailboxes_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +3878,7 @@ type OpenHandoff_Item struct {
 
 func (x *OpenHandoff_Item) Reset() {
 	*x = OpenHandoff_Item{}
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3811,7 +3890,7 @@ func (x *OpenHandoff_Item) String() string {
 func (*OpenHandoff_Item) ProtoMessage() {}
 
 func (x *OpenHandoff_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3848,11 +3927,63 @@ func (x *OpenHandoff_Item) GetCommand() []byte {
 	return nil
 }
 
+type SetMetadata_Entry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`     // 16 bytes
+	Sealed        []byte                 `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"` // empty: remove the entry
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMetadata_Entry) Reset() {
+	*x = SetMetadata_Entry{}
+	mi := &file_command_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMetadata_Entry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMetadata_Entry) ProtoMessage() {}
+
+func (x *SetMetadata_Entry) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMetadata_Entry.ProtoReflect.Descriptor instead.
+func (*SetMetadata_Entry) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{24, 0}
+}
+
+func (x *SetMetadata_Entry) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *SetMetadata_Entry) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x12altmail.command.v1\"\x82\x13\n" +
+	"\rcommand.proto\x12\x12altmail.command.v1\"\xc8\x13\n" +
 	"\aCommand\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\x12D\n" +
 	"\fopen_account\x18\n" +
@@ -3874,7 +4005,8 @@ const file_command_proto_rawDesc = "" +
 	"\fopen_handoff\x18\x18 \x01(\v2\x1f.altmail.command.v1.OpenHandoffH\x00R\vopenHandoff\x12G\n" +
 	"\rclose_handoff\x18\x19 \x01(\v2 .altmail.command.v1.CloseHandoffH\x00R\fcloseHandoff\x12;\n" +
 	"\tbody_lost\x18\x1a \x01(\v2\x1c.altmail.command.v1.BodyLostH\x00R\bbodyLost\x12.\n" +
-	"\x04jump\x18\x1b \x01(\v2\x18.altmail.command.v1.JumpH\x00R\x04jump\x12;\n" +
+	"\x04jump\x18\x1b \x01(\v2\x18.altmail.command.v1.JumpH\x00R\x04jump\x12D\n" +
+	"\fset_metadata\x18\x1c \x01(\v2\x1f.altmail.command.v1.SetMetadataH\x00R\vsetMetadata\x12;\n" +
 	"\tset_level\x18( \x01(\v2\x1c.altmail.command.v1.SetLevelH\x00R\bsetLevel\x12;\n" +
 	"\tset_whole\x18) \x01(\v2\x1c.altmail.command.v1.SetWholeH\x00R\bsetWhole\x128\n" +
 	"\bput_node\x18< \x01(\v2\x1b.altmail.command.v1.PutNodeH\x00R\aputNode\x12A\n" +
@@ -4025,7 +4157,14 @@ const file_command_proto_rawDesc = "" +
 	"\x04body\x18\x01 \x01(\fR\x04body\"4\n" +
 	"\x04Jump\x12\x12\n" +
 	"\x04uids\x18\x01 \x01(\rR\x04uids\x12\x18\n" +
-	"\amodseqs\x18\x02 \x01(\x04R\amodseqs\" \n" +
+	"\amodseqs\x18\x02 \x01(\x04R\amodseqs\"\xb7\x01\n" +
+	"\vSetMetadata\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
+	"\amailbox\x18\x02 \x01(\rR\amailbox\x12?\n" +
+	"\aentries\x18\x03 \x03(\v2%.altmail.command.v1.SetMetadata.EntryR\aentries\x1a3\n" +
+	"\x05Entry\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\" \n" +
 	"\bSetLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"4\n" +
 	"\bSetWhole\x12\x12\n" +
@@ -4174,7 +4313,7 @@ func file_command_proto_rawDescGZIP() []byte {
 }
 
 var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_command_proto_goTypes = []any{
 	(AccountStatus)(0),           // 0: altmail.command.v1.AccountStatus
 	(Code)(0),                    // 1: altmail.command.v1.Code
@@ -4203,31 +4342,33 @@ var file_command_proto_goTypes = []any{
 	(*CloseHandoff)(nil),         // 24: altmail.command.v1.CloseHandoff
 	(*BodyLost)(nil),             // 25: altmail.command.v1.BodyLost
 	(*Jump)(nil),                 // 26: altmail.command.v1.Jump
-	(*SetLevel)(nil),             // 27: altmail.command.v1.SetLevel
-	(*SetWhole)(nil),             // 28: altmail.command.v1.SetWhole
-	(*PutNode)(nil),              // 29: altmail.command.v1.PutNode
-	(*RemoveNode)(nil),           // 30: altmail.command.v1.RemoveNode
-	(*PutToken)(nil),             // 31: altmail.command.v1.PutToken
-	(*UseToken)(nil),             // 32: altmail.command.v1.UseToken
-	(*PutDomain)(nil),            // 33: altmail.command.v1.PutDomain
-	(*RemoveDomain)(nil),         // 34: altmail.command.v1.RemoveDomain
-	(*AddAccount)(nil),           // 35: altmail.command.v1.AddAccount
-	(*Credential)(nil),           // 36: altmail.command.v1.Credential
-	(*SetAccountStatus)(nil),     // 37: altmail.command.v1.SetAccountStatus
-	(*SetQuota)(nil),             // 38: altmail.command.v1.SetQuota
-	(*SetCredential)(nil),        // 39: altmail.command.v1.SetCredential
-	(*RemoveCredential)(nil),     // 40: altmail.command.v1.RemoveCredential
-	(*AddAddress)(nil),           // 41: altmail.command.v1.AddAddress
-	(*RemoveAddress)(nil),        // 42: altmail.command.v1.RemoveAddress
-	(*ShredAccount)(nil),         // 43: altmail.command.v1.ShredAccount
-	(*PutGroup)(nil),             // 44: altmail.command.v1.PutGroup
-	(*PutSetting)(nil),           // 45: altmail.command.v1.PutSetting
-	(*Result)(nil),               // 46: altmail.command.v1.Result
-	(*Stored)(nil),               // 47: altmail.command.v1.Stored
-	(*Changed)(nil),              // 48: altmail.command.v1.Changed
-	(*Deliver_To)(nil),           // 49: altmail.command.v1.Deliver.To
-	(*RenameMailboxes_Item)(nil), // 50: altmail.command.v1.RenameMailboxes.Item
-	(*OpenHandoff_Item)(nil),     // 51: altmail.command.v1.OpenHandoff.Item
+	(*SetMetadata)(nil),          // 27: altmail.command.v1.SetMetadata
+	(*SetLevel)(nil),             // 28: altmail.command.v1.SetLevel
+	(*SetWhole)(nil),             // 29: altmail.command.v1.SetWhole
+	(*PutNode)(nil),              // 30: altmail.command.v1.PutNode
+	(*RemoveNode)(nil),           // 31: altmail.command.v1.RemoveNode
+	(*PutToken)(nil),             // 32: altmail.command.v1.PutToken
+	(*UseToken)(nil),             // 33: altmail.command.v1.UseToken
+	(*PutDomain)(nil),            // 34: altmail.command.v1.PutDomain
+	(*RemoveDomain)(nil),         // 35: altmail.command.v1.RemoveDomain
+	(*AddAccount)(nil),           // 36: altmail.command.v1.AddAccount
+	(*Credential)(nil),           // 37: altmail.command.v1.Credential
+	(*SetAccountStatus)(nil),     // 38: altmail.command.v1.SetAccountStatus
+	(*SetQuota)(nil),             // 39: altmail.command.v1.SetQuota
+	(*SetCredential)(nil),        // 40: altmail.command.v1.SetCredential
+	(*RemoveCredential)(nil),     // 41: altmail.command.v1.RemoveCredential
+	(*AddAddress)(nil),           // 42: altmail.command.v1.AddAddress
+	(*RemoveAddress)(nil),        // 43: altmail.command.v1.RemoveAddress
+	(*ShredAccount)(nil),         // 44: altmail.command.v1.ShredAccount
+	(*PutGroup)(nil),             // 45: altmail.command.v1.PutGroup
+	(*PutSetting)(nil),           // 46: altmail.command.v1.PutSetting
+	(*Result)(nil),               // 47: altmail.command.v1.Result
+	(*Stored)(nil),               // 48: altmail.command.v1.Stored
+	(*Changed)(nil),              // 49: altmail.command.v1.Changed
+	(*Deliver_To)(nil),           // 50: altmail.command.v1.Deliver.To
+	(*RenameMailboxes_Item)(nil), // 51: altmail.command.v1.RenameMailboxes.Item
+	(*OpenHandoff_Item)(nil),     // 52: altmail.command.v1.OpenHandoff.Item
+	(*SetMetadata_Entry)(nil),    // 53: altmail.command.v1.SetMetadata.Entry
 }
 var file_command_proto_depIdxs = []int32{
 	9,  // 0: altmail.command.v1.Command.open_account:type_name -> altmail.command.v1.OpenAccount
@@ -4248,57 +4389,59 @@ var file_command_proto_depIdxs = []int32{
 	24, // 15: altmail.command.v1.Command.close_handoff:type_name -> altmail.command.v1.CloseHandoff
 	25, // 16: altmail.command.v1.Command.body_lost:type_name -> altmail.command.v1.BodyLost
 	26, // 17: altmail.command.v1.Command.jump:type_name -> altmail.command.v1.Jump
-	27, // 18: altmail.command.v1.Command.set_level:type_name -> altmail.command.v1.SetLevel
-	28, // 19: altmail.command.v1.Command.set_whole:type_name -> altmail.command.v1.SetWhole
-	29, // 20: altmail.command.v1.Command.put_node:type_name -> altmail.command.v1.PutNode
-	30, // 21: altmail.command.v1.Command.remove_node:type_name -> altmail.command.v1.RemoveNode
-	31, // 22: altmail.command.v1.Command.put_token:type_name -> altmail.command.v1.PutToken
-	32, // 23: altmail.command.v1.Command.use_token:type_name -> altmail.command.v1.UseToken
-	33, // 24: altmail.command.v1.Command.put_domain:type_name -> altmail.command.v1.PutDomain
-	34, // 25: altmail.command.v1.Command.remove_domain:type_name -> altmail.command.v1.RemoveDomain
-	35, // 26: altmail.command.v1.Command.add_account:type_name -> altmail.command.v1.AddAccount
-	37, // 27: altmail.command.v1.Command.set_account_status:type_name -> altmail.command.v1.SetAccountStatus
-	39, // 28: altmail.command.v1.Command.set_credential:type_name -> altmail.command.v1.SetCredential
-	40, // 29: altmail.command.v1.Command.remove_credential:type_name -> altmail.command.v1.RemoveCredential
-	41, // 30: altmail.command.v1.Command.add_address:type_name -> altmail.command.v1.AddAddress
-	42, // 31: altmail.command.v1.Command.remove_address:type_name -> altmail.command.v1.RemoveAddress
-	44, // 32: altmail.command.v1.Command.put_group:type_name -> altmail.command.v1.PutGroup
-	45, // 33: altmail.command.v1.Command.put_setting:type_name -> altmail.command.v1.PutSetting
-	43, // 34: altmail.command.v1.Command.shred_account:type_name -> altmail.command.v1.ShredAccount
-	38, // 35: altmail.command.v1.Command.set_quota:type_name -> altmail.command.v1.SetQuota
-	6,  // 36: altmail.command.v1.Placed.content:type_name -> altmail.command.v1.Content
-	5,  // 37: altmail.command.v1.Placed.keywords:type_name -> altmail.command.v1.Keyword
-	17, // 38: altmail.command.v1.OpenAccount.mailboxes:type_name -> altmail.command.v1.CreateMailbox
-	49, // 39: altmail.command.v1.Deliver.to:type_name -> altmail.command.v1.Deliver.To
-	7,  // 40: altmail.command.v1.Append.messages:type_name -> altmail.command.v1.Placed
-	8,  // 41: altmail.command.v1.StoreFlags.uids:type_name -> altmail.command.v1.UIDRange
-	2,  // 42: altmail.command.v1.StoreFlags.mode:type_name -> altmail.command.v1.StoreFlags.Mode
-	5,  // 43: altmail.command.v1.StoreFlags.keywords:type_name -> altmail.command.v1.Keyword
-	8,  // 44: altmail.command.v1.Expunge.uids:type_name -> altmail.command.v1.UIDRange
-	8,  // 45: altmail.command.v1.Copy.uids:type_name -> altmail.command.v1.UIDRange
-	4,  // 46: altmail.command.v1.CreateMailbox.name:type_name -> altmail.command.v1.Name
-	50, // 47: altmail.command.v1.RenameMailboxes.items:type_name -> altmail.command.v1.RenameMailboxes.Item
-	4,  // 48: altmail.command.v1.Subscribe.name:type_name -> altmail.command.v1.Name
-	51, // 49: altmail.command.v1.OpenHandoff.items:type_name -> altmail.command.v1.OpenHandoff.Item
-	4,  // 50: altmail.command.v1.PutDomain.domain:type_name -> altmail.command.v1.Name
-	4,  // 51: altmail.command.v1.AddAccount.address:type_name -> altmail.command.v1.Name
-	36, // 52: altmail.command.v1.AddAccount.credential:type_name -> altmail.command.v1.Credential
-	0,  // 53: altmail.command.v1.SetAccountStatus.status:type_name -> altmail.command.v1.AccountStatus
-	0,  // 54: altmail.command.v1.SetAccountStatus.from:type_name -> altmail.command.v1.AccountStatus
-	36, // 55: altmail.command.v1.SetCredential.credential:type_name -> altmail.command.v1.Credential
-	4,  // 56: altmail.command.v1.AddAddress.address:type_name -> altmail.command.v1.Name
-	1,  // 57: altmail.command.v1.Result.code:type_name -> altmail.command.v1.Code
-	47, // 58: altmail.command.v1.Result.stored:type_name -> altmail.command.v1.Stored
-	48, // 59: altmail.command.v1.Result.changed:type_name -> altmail.command.v1.Changed
-	8,  // 60: altmail.command.v1.Result.expunged:type_name -> altmail.command.v1.UIDRange
-	1,  // 61: altmail.command.v1.Stored.code:type_name -> altmail.command.v1.Code
-	7,  // 62: altmail.command.v1.Deliver.To.message:type_name -> altmail.command.v1.Placed
-	4,  // 63: altmail.command.v1.RenameMailboxes.Item.name:type_name -> altmail.command.v1.Name
-	64, // [64:64] is the sub-list for method output_type
-	64, // [64:64] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	27, // 18: altmail.command.v1.Command.set_metadata:type_name -> altmail.command.v1.SetMetadata
+	28, // 19: altmail.command.v1.Command.set_level:type_name -> altmail.command.v1.SetLevel
+	29, // 20: altmail.command.v1.Command.set_whole:type_name -> altmail.command.v1.SetWhole
+	30, // 21: altmail.command.v1.Command.put_node:type_name -> altmail.command.v1.PutNode
+	31, // 22: altmail.command.v1.Command.remove_node:type_name -> altmail.command.v1.RemoveNode
+	32, // 23: altmail.command.v1.Command.put_token:type_name -> altmail.command.v1.PutToken
+	33, // 24: altmail.command.v1.Command.use_token:type_name -> altmail.command.v1.UseToken
+	34, // 25: altmail.command.v1.Command.put_domain:type_name -> altmail.command.v1.PutDomain
+	35, // 26: altmail.command.v1.Command.remove_domain:type_name -> altmail.command.v1.RemoveDomain
+	36, // 27: altmail.command.v1.Command.add_account:type_name -> altmail.command.v1.AddAccount
+	38, // 28: altmail.command.v1.Command.set_account_status:type_name -> altmail.command.v1.SetAccountStatus
+	40, // 29: altmail.command.v1.Command.set_credential:type_name -> altmail.command.v1.SetCredential
+	41, // 30: altmail.command.v1.Command.remove_credential:type_name -> altmail.command.v1.RemoveCredential
+	42, // 31: altmail.command.v1.Command.add_address:type_name -> altmail.command.v1.AddAddress
+	43, // 32: altmail.command.v1.Command.remove_address:type_name -> altmail.command.v1.RemoveAddress
+	45, // 33: altmail.command.v1.Command.put_group:type_name -> altmail.command.v1.PutGroup
+	46, // 34: altmail.command.v1.Command.put_setting:type_name -> altmail.command.v1.PutSetting
+	44, // 35: altmail.command.v1.Command.shred_account:type_name -> altmail.command.v1.ShredAccount
+	39, // 36: altmail.command.v1.Command.set_quota:type_name -> altmail.command.v1.SetQuota
+	6,  // 37: altmail.command.v1.Placed.content:type_name -> altmail.command.v1.Content
+	5,  // 38: altmail.command.v1.Placed.keywords:type_name -> altmail.command.v1.Keyword
+	17, // 39: altmail.command.v1.OpenAccount.mailboxes:type_name -> altmail.command.v1.CreateMailbox
+	50, // 40: altmail.command.v1.Deliver.to:type_name -> altmail.command.v1.Deliver.To
+	7,  // 41: altmail.command.v1.Append.messages:type_name -> altmail.command.v1.Placed
+	8,  // 42: altmail.command.v1.StoreFlags.uids:type_name -> altmail.command.v1.UIDRange
+	2,  // 43: altmail.command.v1.StoreFlags.mode:type_name -> altmail.command.v1.StoreFlags.Mode
+	5,  // 44: altmail.command.v1.StoreFlags.keywords:type_name -> altmail.command.v1.Keyword
+	8,  // 45: altmail.command.v1.Expunge.uids:type_name -> altmail.command.v1.UIDRange
+	8,  // 46: altmail.command.v1.Copy.uids:type_name -> altmail.command.v1.UIDRange
+	4,  // 47: altmail.command.v1.CreateMailbox.name:type_name -> altmail.command.v1.Name
+	51, // 48: altmail.command.v1.RenameMailboxes.items:type_name -> altmail.command.v1.RenameMailboxes.Item
+	4,  // 49: altmail.command.v1.Subscribe.name:type_name -> altmail.command.v1.Name
+	52, // 50: altmail.command.v1.OpenHandoff.items:type_name -> altmail.command.v1.OpenHandoff.Item
+	53, // 51: altmail.command.v1.SetMetadata.entries:type_name -> altmail.command.v1.SetMetadata.Entry
+	4,  // 52: altmail.command.v1.PutDomain.domain:type_name -> altmail.command.v1.Name
+	4,  // 53: altmail.command.v1.AddAccount.address:type_name -> altmail.command.v1.Name
+	37, // 54: altmail.command.v1.AddAccount.credential:type_name -> altmail.command.v1.Credential
+	0,  // 55: altmail.command.v1.SetAccountStatus.status:type_name -> altmail.command.v1.AccountStatus
+	0,  // 56: altmail.command.v1.SetAccountStatus.from:type_name -> altmail.command.v1.AccountStatus
+	37, // 57: altmail.command.v1.SetCredential.credential:type_name -> altmail.command.v1.Credential
+	4,  // 58: altmail.command.v1.AddAddress.address:type_name -> altmail.command.v1.Name
+	1,  // 59: altmail.command.v1.Result.code:type_name -> altmail.command.v1.Code
+	48, // 60: altmail.command.v1.Result.stored:type_name -> altmail.command.v1.Stored
+	49, // 61: altmail.command.v1.Result.changed:type_name -> altmail.command.v1.Changed
+	8,  // 62: altmail.command.v1.Result.expunged:type_name -> altmail.command.v1.UIDRange
+	1,  // 63: altmail.command.v1.Stored.code:type_name -> altmail.command.v1.Code
+	7,  // 64: altmail.command.v1.Deliver.To.message:type_name -> altmail.command.v1.Placed
+	4,  // 65: altmail.command.v1.RenameMailboxes.Item.name:type_name -> altmail.command.v1.Name
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -4325,6 +4468,7 @@ func file_command_proto_init() {
 		(*Command_CloseHandoff)(nil),
 		(*Command_BodyLost)(nil),
 		(*Command_Jump)(nil),
+		(*Command_SetMetadata)(nil),
 		(*Command_SetLevel)(nil),
 		(*Command_SetWhole)(nil),
 		(*Command_PutNode)(nil),
@@ -4349,14 +4493,14 @@ func file_command_proto_init() {
 	file_command_proto_msgTypes[14].OneofWrappers = []any{}
 	file_command_proto_msgTypes[15].OneofWrappers = []any{}
 	file_command_proto_msgTypes[16].OneofWrappers = []any{}
-	file_command_proto_msgTypes[42].OneofWrappers = []any{}
+	file_command_proto_msgTypes[43].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   49,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
