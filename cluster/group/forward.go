@@ -34,6 +34,7 @@ type fwdOp struct {
 	to   cluster.NodeID
 	p    cluster.Proposal
 	done chan fwdResult // takes one result without waiting
+	here waiter         // for the answered index, on this node
 }
 
 type fwdResult struct {
@@ -41,7 +42,8 @@ type fwdResult struct {
 	err error
 }
 
-// offer returns what the leader made of the proposal.
+// offer returns what the leader made of the proposal, once this node has
+// applied it.
 func (f *forwarder) offer(ctx context.Context, id raft.ServerID, to cluster.NodeID, p cluster.Proposal) (cluster.Outcome, error) {
 	op := &fwdOp{ctx: ctx, id: id, to: to, p: p, done: make(chan fwdResult, 1)}
 	f.mu.Lock()
@@ -58,6 +60,7 @@ func (f *forwarder) offer(ctx context.Context, id raft.ServerID, to cluster.Node
 	case r := <-op.done:
 		return r.out, r.err
 	case <-ctx.Done():
+		f.g.applied.forget(&op.here)
 		return cluster.Outcome{}, fmt.Errorf("%w: %w", errUnknown, ctx.Err())
 	}
 }
@@ -114,7 +117,7 @@ func (f *forwarder) send(batch []*fwdOp) {
 	ctx, cancel := context.WithTimeout(g.ctx, g.o.Tuning.CallWait)
 	defer cancel()
 	// A call to a leader that is none any more is given up.
-	stop := g.whileLeader(ctx, id, cancel)
+	stop := g.whileLeader(id, cancel)
 	var resp []byte
 	var err error
 	if f := g.o.test.onForward; f != nil {
@@ -152,10 +155,19 @@ func (f *forwarder) send(batch []*fwdOp) {
 			again = append(again, op)
 			continue
 		}
-		if a.code == codeDone {
-			notice.index = max(notice.index, a.index)
+		if a.code != codeDone {
+			op.done <- fwdResult{err: errOf(a.code)}
+			continue
 		}
-		op.done <- fwdResult{cluster.Outcome{Index: a.index, Value: a.value}, errOf(a.code)}
+		notice.index = max(notice.index, a.index)
+		// A client sees its own change on the node it asked: its caller is
+		// woken once, by the machine.
+		g.applied.then(&op.here, a.index, func(err error) {
+			if err != nil {
+				err = fmt.Errorf("%w: %w", errUnknown, err)
+			}
+			op.done <- fwdResult{cluster.Outcome{Index: a.index, Value: a.value}, err}
+		})
 	}
 	if len(again) > 0 {
 		f.mu.Lock()
@@ -167,26 +179,40 @@ func (f *forwarder) send(batch []*fwdOp) {
 	}
 }
 
-// whileLeader calls give up when id is no longer the leader this node knows.
-func (g *Group) whileLeader(ctx context.Context, id raft.ServerID, giveUp func()) (stop func()) {
-	over := make(chan struct{})
-	go func() {
-		for {
-			changed := g.change()
-			if now, _ := g.leader(); now != id {
-				giveUp()
-				return
-			}
-			select {
-			case <-changed:
-			case <-over:
-				return
-			case <-ctx.Done():
-				return
-			}
+// watch is a call that is given up when its leader is none any more.
+type watch struct {
+	id     raft.ServerID
+	giveUp func()
+}
+
+// whileLeader calls giveUp when id is no longer the leader this node knows, as
+// long as stop was not called. giveUp must not block, and may be called twice.
+func (g *Group) whileLeader(id raft.ServerID, giveUp func()) (stop func()) {
+	w := &watch{id, giveUp}
+	g.mu.Lock()
+	g.watches[w] = struct{}{}
+	g.mu.Unlock()
+	if now, _ := g.leader(); now != id {
+		giveUp() // before it was watched
+	}
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.watches, w)
+	}
+}
+
+// dropWatches gives up the calls to who does not lead any more.
+func (g *Group) dropWatches() {
+	now, _ := g.leader()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for w := range g.watches {
+		if w.id != now {
+			delete(g.watches, w)
+			w.giveUp()
 		}
-	}()
-	return func() { close(over) }
+	}
 }
 
 // handleForward works on another node's proposals.

@@ -69,6 +69,7 @@ type Group struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when the leader may have changed
+	watches map[*watch]struct{}
 	failed  error
 	closing bool
 }
@@ -133,6 +134,7 @@ func newGroup(o Options) *Group {
 	g := &Group{
 		o: o, self: raft.ServerID(ServerName(o.Node, o.Incarnation)),
 		changed: make(chan struct{}),
+		watches: make(map[*watch]struct{}),
 		room:    semaphore.NewWeighted(o.Tuning.ProposeBytes),
 		slots:   semaphore.NewWeighted(o.Tuning.ProposeCount),
 	}
@@ -320,9 +322,10 @@ func (g *Group) stopRaft() error {
 // announce wakes whoever waits for another leader.
 func (g *Group) announce() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	close(g.changed)
 	g.changed = make(chan struct{})
+	g.mu.Unlock()
+	g.dropWatches()
 }
 
 func (g *Group) change() <-chan struct{} {

@@ -111,14 +111,7 @@ func (g *Group) attempt(ctx context.Context, p cluster.Proposal) (cluster.Outcom
 	out, err := g.fwd.offer(ctx, id, node, p)
 	g.room.Release(size)
 	g.slots.Release(1)
-	if err != nil {
-		return out, err
-	}
-	// A client sees its own change on the node it asked.
-	if err := g.WaitApplied(ctx, out.Index); err != nil {
-		return cluster.Outcome{}, fmt.Errorf("%w: %w", errUnknown, err)
-	}
-	return out, nil
+	return out, err
 }
 
 // inflight are the proposals this leader works on, by operation id: a retry

@@ -108,7 +108,7 @@ func (g *Group) readRound(ctx context.Context) (uint64, error) {
 	}
 	cctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := g.whileLeader(cctx, id, cancel)
+	stop := g.whileLeader(id, cancel)
 	defer stop()
 	resp, err := g.o.Router.call(cctx, g.o.Group, node, cluster.MethodReadIndex, []byte{wireVersion})
 	if err != nil {

@@ -23,6 +23,17 @@ type waiter struct {
 	index uint64
 	at    int // position in the heap, -1 when out of it
 	done  chan struct{}
+	then  func(error) // in place of done
+	gone  bool        // nobody waits any more
+}
+
+// wake ends the waiting. c.mu is held.
+func (w *waiter) wake(err error) {
+	if w.then != nil {
+		w.then(err)
+		return
+	}
+	close(w.done)
 }
 
 type waitHeap []*waiter
@@ -47,7 +58,7 @@ func (c *counter) advance(index, term uint64) {
 	}
 	c.applied, c.term = index, term
 	for len(c.waiting) > 0 && c.waiting[0].index <= index {
-		close(heap.Pop(&c.waiting).(*waiter).done)
+		heap.Pop(&c.waiting).(*waiter).wake(nil)
 	}
 }
 
@@ -63,7 +74,34 @@ func (c *counter) stop() {
 	defer c.mu.Unlock()
 	c.stopped = true
 	for len(c.waiting) > 0 {
-		close(heap.Pop(&c.waiting).(*waiter).done)
+		heap.Pop(&c.waiting).(*waiter).wake(cluster.ErrStopped)
+	}
+}
+
+// then calls fn once index is applied, or with an error when it will not be
+// here, unless w was forgotten. fn must neither block nor use the counter.
+func (c *counter) then(w *waiter, index uint64, fn func(error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case w.gone:
+	case index <= c.applied:
+		fn(nil)
+	case c.stopped:
+		fn(cluster.ErrStopped)
+	default:
+		w.index, w.then = index, fn
+		heap.Push(&c.waiting, w)
+	}
+}
+
+// forget takes back what then was told, or will be.
+func (c *counter) forget(w *waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.gone = true
+	if w.then != nil && w.at >= 0 {
+		heap.Remove(&c.waiting, w.at)
 	}
 }
 
