@@ -205,9 +205,9 @@ func TestPowerLoss(t *testing.T) {
 	if journalUnsynced(t) {
 		t.Skip("this build does not sync")
 	}
-	step := 4
+	step := 9
 	if testing.Short() {
-		step = 13
+		step = 31
 	}
 	for k := 1; ; k += step {
 		rng := rand.New(rand.NewPCG(uint64(k/40), 5)) // some losses in each script
