@@ -213,7 +213,6 @@ func (s *Store) flush() error {
 	s.mu.Lock()
 	r.drop(len(logs))
 	s.mu.Unlock()
-	s.stats.flushes.Add(1)
 	return nil
 }
 
@@ -229,6 +228,7 @@ func (s *Store) storeHome(logs []raft.Log, end uint64) error {
 	err := s.db.StoreLogs(pointers(logs))
 	s.handle.RUnlock()
 	if err == nil {
+		s.stats.flushes.Add(1)
 		if err = s.fault(OpFlush); err == nil {
 			err = s.writeHome(end)
 		}
