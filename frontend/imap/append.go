@@ -10,6 +10,7 @@ import (
 	"altmail.se/altmail/frontend/message"
 	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/commit"
+	"altmail.se/altmail/mailstore/lookup"
 )
 
 // appendLiteral is asked before each literal of an APPEND: everything that
@@ -29,11 +30,7 @@ func (s *session) mayAppend(f *imapwire.Frame, l *imapwire.Literal, name string,
 	if l.Size > limit {
 		return no("TOOBIG", fmt.Sprintf("A message may have at most %d octets", limit))
 	}
-	c := call{s: s, ctx: s.ctx}
-	if _, err := c.mailbox(name, true); err != nil {
-		return err
-	}
-	q, err := s.account.Quota()
+	box, q, err := s.appendTo(name)
 	if err != nil {
 		return err
 	}
@@ -52,7 +49,45 @@ func (s *session) mayAppend(f *imapwire.Frame, l *imapwire.Literal, name string,
 		return err
 	}
 	l.Data = make([]byte, l.Size)
+	s.target = target{name, box}
 	return nil
+}
+
+// target is the mailbox that a command's literals were let in for.
+type target struct {
+	name string
+	id   mailstore.MailboxID
+}
+
+// appendTo returns a mailbox that messages are to go to, and the quota.
+func (s *session) appendTo(name string) (mailstore.MailboxID, lookup.Quota, error) {
+	v := s.account.Read()
+	defer v.Close()
+	box, err := v.MailboxByName(name)
+	if errors.Is(err, mailstore.ErrNoMailbox) {
+		v.Close()
+		c := call{s: s, ctx: s.ctx}
+		if box, err = c.mailbox(name, true); err != nil {
+			return 0, lookup.Quota{}, err
+		}
+		q, err := s.account.Quota()
+		return box.ID, q, err
+	}
+	if err != nil {
+		return 0, lookup.Quota{}, err
+	}
+	q, err := v.Quota()
+	return box.ID, q, err
+}
+
+// appendBox returns the mailbox of a name, as it was when the literals of this
+// command were let in. That it is there still is decided at Apply.
+func (c *call) appendBox(name string) (mailstore.MailboxID, error) {
+	if t := c.s.target; t.id != 0 && t.name == name {
+		return t.id, nil
+	}
+	box, err := c.mailbox(name, true)
+	return box.ID, err
 }
 
 // cmdAppend is of RFC 9051 section 6.3.12 and RFC 3502.
@@ -71,11 +106,11 @@ func cmdAppend(c *call) error {
 			return err
 		}
 	}
-	box, err := c.mailbox(a.Mailbox, true)
+	box, err := c.appendBox(a.Mailbox)
 	if err != nil {
 		return err
 	}
-	done, err := s.srv.cfg.Commit.Append(c.ctx, s.account, box.ID, msgs, 0)
+	done, err := s.srv.cfg.Commit.Append(c.ctx, s.account, box, msgs, 0)
 	if errors.Is(err, mailstore.ErrNoMailbox) {
 		return no("TRYCREATE", "No such mailbox")
 	}
@@ -87,7 +122,7 @@ func cmdAppend(c *call) error {
 	}
 	// RFC 4315 section 3.
 	c.code = fmt.Sprintf("APPENDUID %d %s", done.UIDValidity, imapwire.AppendSet(nil, numRanges(done.UIDs)))
-	if s.box != nil && s.box.id == box.ID {
+	if s.box != nil && s.box.id == box {
 		s.stale = true
 		s.notify.added(done.UIDs)
 	}

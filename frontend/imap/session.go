@@ -63,8 +63,10 @@ type session struct {
 	qresync bool // ENABLE QRESYNC
 	bad     int  // BAD commands in a row
 	badAuth int
-	// held is what this session has of Server.memory.
-	held int64
+	// held is what this session has of Server.memory, for the literals of this
+	// command, and target what they are for.
+	held   int64
+	target target
 
 	account *lookup.Account
 	sub     *change.Subscription
@@ -464,6 +466,7 @@ func (s *session) grab(n int64) error {
 }
 
 func (s *session) releaseMemory() {
+	s.target = target{}
 	if s.held > 0 {
 		s.srv.memory.Release(s.held)
 		s.held = 0

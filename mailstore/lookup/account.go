@@ -76,14 +76,7 @@ func (a *Account) Sync(ctx context.Context) error { return a.d.sync(ctx, a.group
 func (a *Account) Quota() (Quota, error) {
 	v := a.Read()
 	defer v.Close()
-	row, err := v.account()
-	if err != nil {
-		return Quota{}, err
-	}
-	return Quota{
-		UsedBytes: row.UsedBytes, LimitBytes: row.QuotaBytes,
-		UsedMessages: row.UsedMessages, LimitMessages: row.QuotaMessages,
-	}, nil
+	return v.Quota()
 }
 
 // Mailboxes returns all mailboxes, sorted by name with INBOX first, and the

@@ -61,6 +61,18 @@ func (v *View) HighestModSeq() (mailstore.ModSeq, error) {
 	return row.ModSeq, nil
 }
 
+// Quota is Account.Quota for this view.
+func (v *View) Quota() (Quota, error) {
+	row, err := v.account()
+	if err != nil {
+		return Quota{}, err
+	}
+	return Quota{
+		UsedBytes: row.UsedBytes, LimitBytes: row.QuotaBytes,
+		UsedMessages: row.UsedMessages, LimitMessages: row.QuotaMessages,
+	}, nil
+}
+
 func (v *View) open(row *state.MailboxRow) (mailstore.Mailbox, error) {
 	m := row.Mailbox
 	var err error
