@@ -17,7 +17,7 @@ const (
 	maxMissing     = 1 << 16
 	backfillRest   = time.Second
 	backfillMaxGap = time.Minute
-	backfillGroups = 4 // groups filled at the same time
+	backfillGroups = 1 // groups filled at the same time: nobody waits for it
 )
 
 // Live iterates over the bodies that a group's state refers to, in ascending
@@ -376,13 +376,11 @@ func (g *group) fill(ctx context.Context) {
 			i := int(r.ID[31]) % peers
 			shares[i] = append(shares[i], r)
 		}
-		var wg sync.WaitGroup
 		for i, share := range shares {
 			if len(share) > 0 {
-				wg.Go(func() { g.fillShare(ctx, i, index, share) })
+				g.fillShare(ctx, i, index, share)
 			}
 		}
-		wg.Wait()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -59,8 +60,12 @@ func (g *group) fetchInto(ctx context.Context, sem *semaphore.Weighted, peer clu
 		if err := sem.Acquire(ctx, weight); err != nil {
 			return append(left, want...), err
 		}
+		began := time.Now()
 		again, missed, err := g.fetchBundle(ctx, peer, index, cur)
 		sem.Release(weight)
+		if sem == g.s.net.backPulls {
+			yield(ctx, time.Since(began))
+		}
 		left = append(left, missed...)
 		if err != nil {
 			return append(append(left, again...), rest...), err
@@ -68,6 +73,21 @@ func (g *group) fetchInto(ctx context.Context, sem *semaphore.Weighted, peer clu
 		want = append(again, rest...)
 	}
 	return left, nil
+}
+
+// maxYield bounds a pause of the backfill: what took longer waited for a peer.
+const maxYield = 50 * time.Millisecond
+
+// yield pauses the backfill for as long as it worked. Nobody waits for it, but
+// others do for deliveries and reads on the same cores and disks, here and at
+// the peer.
+func yield(ctx context.Context, worked time.Duration) {
+	t := time.NewTimer(min(worked, maxYield))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // fetchBundle fetches one bundle. again is worth asking the same peer for at
