@@ -102,12 +102,22 @@ func (m *Manager) Reports(ctx context.Context) map[cluster.NodeID]NodeReport {
 // away, waits until no group counts it, and leaves the roster. The node must
 // stop afterwards and never start again on this data.
 func (m *Manager) Leave(ctx context.Context, accepted []string) error {
-	if err := m.Roster.Sync(ctx); err != nil {
-		return err
-	}
+	synced := m.Roster.Sync(ctx)
 	nodes, err := m.Roster.Nodes()
 	if err != nil {
-		return err
+		return errors.Join(synced, err)
+	}
+	if synced != nil {
+		// Its word that it leaves may have been heard though the answer was
+		// lost. Then it is in no group by now, can't read the directory any
+		// more, and has nothing left to risk.
+		if !m.inNoGroup(ctx) {
+			return synced
+		}
+		if err := m.Host.Drain(ctx); err != nil {
+			return fmt.Errorf("member: drain: %w", err)
+		}
+		return m.depart(ctx, nodes)
 	}
 	self, ok := find(nodes, m.Self)
 	if !ok {
@@ -133,6 +143,11 @@ func (m *Manager) Leave(ctx context.Context, accepted []string) error {
 	if err := m.poll(ctx, func() bool { return m.inNoGroup(ctx) }); err != nil {
 		return fmt.Errorf("member: still counted in a group: %w", err)
 	}
+	return m.depart(ctx, nodes)
+}
+
+// depart is the last step of leaving: no group counts this node any more.
+func (m *Manager) depart(ctx context.Context, nodes []Node) error {
 	// Removed is recorded first: a node that dies between the two refuses to
 	// start and is evicted by the others.
 	if err := m.Local.Update(func(i *Identity) { i.Removed = true }); err != nil {

@@ -158,6 +158,59 @@ func TestLeave(t *testing.T) {
 	})
 }
 
+// TestLeaveAgain: the word that a node leaves was heard, the answer was lost,
+// and the leaders took it out of every group. It can't read the directory any
+// more; the next try ends it all the same.
+func TestLeaveAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		all := w.cluster(4)
+		w.conf[0].leader, w.conf[1].leader = nid(1), nid(2)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		lost := false
+		w.fail = func(op string) error {
+			if op != "PutNode" || lost {
+				return nil
+			}
+			lost = true
+			for i := range w.nodes {
+				if w.nodes[i].ID == nid(4) {
+					w.nodes[i].Leaving = true
+				}
+			}
+			return cluster.ErrUnavailable
+		}
+		if err := all[3].m.Leave(ctx, nil); !errors.Is(err, cluster.ErrUnavailable) {
+			t.Fatalf("the answer was not lost: %v", err)
+		}
+		var wg sync.WaitGroup
+		w.run(ctx, &wg)
+		for again := true; again; time.Sleep(tick) {
+			again = false
+			w.mu.Lock()
+			for _, c := range w.conf {
+				again = again || len(c.servers) != 3
+			}
+			w.mu.Unlock()
+			if ctx.Err() != nil {
+				t.Fatal("it stays in a group")
+			}
+		}
+		w.mu.Lock()
+		all[3].adrift = true // nobody tells it anything any more
+		w.mu.Unlock()
+		if err := all[3].m.Leave(ctx, nil); err != nil {
+			t.Errorf("again: %v", err)
+		}
+		cancel()
+		wg.Wait()
+		if _, on := find(w.nodes, nid(4)); on || !all[3].local.Identity().Removed {
+			t.Errorf("on the roster %v, removed %v", on, all[3].local.Identity().Removed)
+		}
+	})
+}
+
 func TestLeaveRefused(t *testing.T) {
 	for name, set := range map[string]func(w *world){
 		"no quorum after it":  func(w *world) { w.on[nid(2)].down = true },
