@@ -143,6 +143,11 @@ func Open(o Options) (*Store, error) {
 	if err := os.Remove(s.path + compactSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("logstore: %w", err)
 	}
+	if !missing {
+		if err := sound(s.path); err != nil {
+			return nil, err
+		}
+	}
 	if s.db, err = s.openDB(); err != nil {
 		return nil, err
 	}
