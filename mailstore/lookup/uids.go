@@ -125,8 +125,7 @@ func (v *View) runs(row *state.MailboxRow) ([]mailstore.Range, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Counting is the proof: what is removed was there, what is added
-		// was not.
+		// Counting is the proof: nothing is there that is not among these.
 		if countUIDs(runs) == uint64(row.Exists) {
 			e.runs = runs
 			c.put(e)
@@ -143,23 +142,29 @@ func (v *View) runs(row *state.MailboxRow) ([]mailstore.Range, error) {
 	return runs, nil
 }
 
-// since brings what was known up to the row's state.
+// since brings what was known up to the row's state, without looking at a
+// message: what was there and every UID given since, less what vanished. Where
+// that is not as many as there are, UIDs were left out, and the mailbox has to
+// be asked.
 func (v *View) since(row *state.MailboxRow, old *uidEntry) ([]mailstore.Range, error) {
 	gone, err := v.r.Vanished(v.a.id, row.ID, old.modseq)
 	if err != nil {
 		return nil, err
 	}
-	runs := slices.Clone(old.runs)
-	if len(gone) > 0 {
-		runs = without(old.runs, gone)
-	}
-	return runs, v.r.UIDsFrom(v.a.id, row.ID, old.next, func(u mailstore.UID) {
-		if k := len(runs) - 1; k >= 0 && runs[k].Last+1 == u {
-			runs[k].Last = u
-			return
+	all := old.runs
+	if row.UIDNext > old.next {
+		given := mailstore.Range{First: old.next, Last: row.UIDNext - 1}
+		all = slices.Clone(old.runs)
+		if k := len(all) - 1; k >= 0 && all[k].Last+1 == given.First {
+			all[k].Last = given.Last
+		} else {
+			all = append(all, given)
 		}
-		runs = append(runs, mailstore.Range{First: u, Last: u})
-	})
+	}
+	if len(gone) > 0 {
+		all = without(all, gone)
+	}
+	return all, nil
 }
 
 func countUIDs(rs []mailstore.Range) (n uint64) {

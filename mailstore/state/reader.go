@@ -270,19 +270,6 @@ func (r *Reader) UIDRuns(a mailstore.AccountID, box mailstore.MailboxID, exists 
 	return out, closeIter(it, nil)
 }
 
-// UIDsFrom calls fn for the UIDs of a mailbox from a given one on, ascending.
-func (r *Reader) UIDsFrom(a mailstore.AccountID, box mailstore.MailboxID, from mailstore.UID, fn func(mailstore.UID)) error {
-	prefix := r.mailbox(nil, tabMessage, a, box)
-	it, err := r.iter(r.message(nil, a, box, from), upper(prefix))
-	if err != nil {
-		return err
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		fn(mailstore.UID(u32at(it.Key()[len(prefix):])))
-	}
-	return closeIter(it, nil)
-}
-
 // Changed calls fn for the messages whose modification sequence is greater
 // than since, by ascending UID. It finds them by the modification sequence
 // index, not in the mailbox. The row is reused.
