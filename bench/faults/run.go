@@ -315,10 +315,8 @@ func (r *trial) healthy(ctx context.Context) error {
 	for _, n := range r.c.Nodes {
 		var ill []string
 		if err := r.c.Wait(ctx, func() (bool, error) {
-			for _, x := range r.c.Nodes {
-				if err := r.field.mend(x); err != nil {
-					return false, err
-				}
+			if err := r.mend(); err != nil {
+				return false, err
 			}
 			s, err := r.c.Status(ctx, n)
 			if err != nil {
@@ -333,12 +331,22 @@ func (r *trial) healthy(ctx context.Context) error {
 	return nil
 }
 
+// mend starts again what ended with an excuse.
+func (r *trial) mend() error {
+	for _, n := range r.c.Nodes {
+		if err := r.field.mend(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // answersAgain demands that every node takes mail for every account.
 func (r *trial) answersAgain(ctx context.Context) error {
 	for _, n := range r.c.Nodes {
 		for _, a := range r.c.Accounts {
 			r.watch.account = a
-			if err := r.c.Wait(ctx, func() (bool, error) { return r.watch.deliverTo(n, []string{a.Address}), nil }); err != nil {
+			if err := r.c.Wait(ctx, func() (bool, error) { return r.watch.deliverTo(n, []string{a.Address}), r.mend() }); err != nil {
 				return fmt.Errorf("%s takes no mail for %s again: %w", n.Name, a.Address, err)
 			}
 		}
