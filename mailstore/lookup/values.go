@@ -2,11 +2,13 @@ package lookup
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 
 	"altmail.se/altmail/crypto/keyring"
 	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/lookup/pack"
 )
 
 // Keys are the sealed forms of an account's values. What binds each of them is
@@ -95,8 +97,11 @@ func (k Keys) openVerifier(id []byte, sealed []byte) (string, error) {
 	return string(b), nil
 }
 
-// summaryVersion begins the plaintext of a sealed summary. Frozen.
-const summaryVersion = 1
+// What the plaintext of a sealed summary begins with. Frozen.
+const (
+	summaryPlain  = 1 // the rest is as it is
+	summaryPacked = 2 // the rest is packed
+)
 
 // MaxPrefix bounds the header lines that one recipient has of its own.
 const MaxPrefix = 64 << 10
@@ -105,11 +110,19 @@ const MaxPrefix = 64 << 10
 // shared octets, bound to the content id.
 func (k Keys) SealSummary(id mailstore.ContentID, prefix, summary []byte) []byte {
 	room := scratch.Get().(*[]byte)
-	b := append((*room)[:0], summaryVersion)
+	b := append((*room)[:0], summaryPlain)
 	b = binary.AppendUvarint(b, uint64(len(prefix)))
 	b = append(b, prefix...)
 	b = append(b, summary...)
-	sealed := k.Seal(make([]byte, 0, len(b)+keyring.Overhead), keyring.KindSummary, id[:], b)
+	n := len(b)
+	// The packed form stands behind the other in the same room.
+	b = append(b, summaryPacked)
+	plain := b[:n]
+	b, ok := pack.Append(b, plain[1:])
+	if ok {
+		plain = b[n:]
+	}
+	sealed := k.Seal(make([]byte, 0, len(plain)+keyring.Overhead), keyring.KindSummary, id[:], plain)
 	clear(b)
 	*room = b
 	scratch.Put(room)
@@ -119,27 +132,43 @@ func (k Keys) SealSummary(id mailstore.ContentID, prefix, summary []byte) []byte
 // scratch holds room for one plaintext, cleared after use.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
-// openSummary appends the plaintext to dst and returns it with its two parts.
+// openSummary appends the plaintext to dst, unpacked and without its version,
+// and returns it with its two parts.
 func (k Keys) openSummary(dst []byte, id mailstore.ContentID, sealed []byte) (plain, prefix, summary []byte, err error) {
-	plain, err = k.Account.Open(dst, keyring.KindSummary, id[:], sealed)
+	room := scratch.Get().(*[]byte)
+	b, err := k.Account.Open((*room)[:0], keyring.KindSummary, id[:], sealed)
+	if err == nil {
+		plain, err = unpackSummary(dst, b)
+	}
+	clear(b)
+	*room = b[:0]
+	scratch.Put(room)
 	if err != nil {
 		return dst, nil, nil, damaged("a summary", err)
 	}
-	b := plain[len(dst):]
-	prefix, summary, err = cutSummary(b)
+	prefix, summary, err = cutSummary(plain[len(dst):])
 	return plain, prefix, summary, err
+}
+
+// unpackSummary appends what follows the version to dst, as it was before it
+// was packed.
+func unpackSummary(dst, b []byte) ([]byte, error) {
+	switch {
+	case len(b) > 0 && b[0] == summaryPlain:
+		return append(dst, b[1:]...), nil
+	case len(b) > 0 && b[0] == summaryPacked:
+		return pack.Unpack(dst, b[1:])
+	}
+	return dst, errors.New("a version that is not known here")
 }
 
 // cutSummary takes the plaintext of a summary apart.
 func cutSummary(b []byte) (prefix, summary []byte, err error) {
-	if len(b) == 0 || b[0] != summaryVersion {
-		return nil, nil, fmt.Errorf("%w: a summary of an unknown format", mailstore.ErrDamaged)
-	}
-	n, k := binary.Uvarint(b[1:])
-	if k <= 0 || n > uint64(len(b)-1-k) {
+	n, k := binary.Uvarint(b)
+	if k <= 0 || n > uint64(len(b)-k) {
 		return nil, nil, fmt.Errorf("%w: a summary's prefix is longer than it", mailstore.ErrDamaged)
 	}
-	b = b[1+k:]
+	b = b[k:]
 	return b[:n:n], b[n:], nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"altmail.se/altmail/crypto/keyring"
 	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/lookup/pack"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -75,28 +76,54 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// What a recipient and a message of ordinary mail bring.
+var goldenPrefix, goldenSummary = []byte("Return-Path: <anna@example.org>\r\nDelivered-To: bo@example.com\r\n"),
+	[]byte("\x01\x00\xa5-\xa1\x17'\x00\x01Mon, 05 Jan 2026 08:00:13 +0100\x03Anna Berg <anna.berg@example.org>\x06\"Bo\" <bo@example.com>")
+
 // The plaintext of a summary is stored: its bytes are pinned.
 func TestSummaryGolden(t *testing.T) {
 	k := newKeys(t, 7)
 	id := mailstore.ContentID{1}
-	sealed := k.SealSummary(id, []byte("Return-Path: <>\r\n"), []byte{0xca, 0xfe})
-	plain, err := k.Account.Open(nil, keyring.KindSummary, id[:], sealed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join("testdata", "summary.golden")
-	got := hex.EncodeToString(plain) + "\n"
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+	for name, of := range map[string]struct{ prefix, summary []byte }{
+		"summary.golden":        {[]byte("Return-Path: <>\r\n"), []byte{0xca, 0xfe}},
+		"summary-packed.golden": {goldenPrefix, goldenSummary},
+	} {
+		sealed := k.SealSummary(id, of.prefix, of.summary)
+		plain, err := k.Account.Open(nil, keyring.KindSummary, id[:], sealed)
+		if err != nil {
 			t.Fatal(err)
 		}
+		path := filepath.Join("testdata", name)
+		got := hex.EncodeToString(plain) + "\n"
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
 	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// Summaries as they were sealed before they were packed still open, and so do
+// those too long to be packed.
+func TestSummaryPlain(t *testing.T) {
+	k := newKeys(t, 7)
+	id := mailstore.ContentID{1}
+	old := append([]byte("\x01\x11Return-Path: <>\r\n"), 0xca, 0xfe)
+	_, p, s, err := k.openSummary(nil, id, k.Seal(nil, keyring.KindSummary, id[:], old))
+	if err != nil || string(p) != "Return-Path: <>\r\n" || string(s) != "\xca\xfe" {
+		t.Errorf("%q, %q, %v", p, s, err)
 	}
-	if got != string(want) {
-		t.Errorf("got %s, want %s", got, want)
+	long := bytes.Repeat([]byte("a header "), pack.Max/9+1)
+	_, p, s, err = k.openSummary(nil, id, k.SealSummary(id, long, long))
+	if err != nil || !bytes.Equal(p, long) || !bytes.Equal(s, long) {
+		t.Errorf("%d and %d bytes, %v", len(p), len(s), err)
 	}
 }
 
@@ -105,15 +132,28 @@ func FuzzCutSummary(f *testing.F) {
 	f.Add([]byte{1, 2, 'a', 'b', 'c'})
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Add([]byte{2})
+	f.Add([]byte{3, 0})
+	if packed, ok := pack.Append([]byte{2}, append([]byte{byte(len(goldenPrefix))}, string(goldenPrefix)+string(goldenSummary)...)); ok {
+		f.Add(packed)
+	} else {
+		f.Fatal("not packed")
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, s, err := cutSummary(b)
+		plain, err := unpackSummary(nil, b)
+		if err != nil {
+			return
+		}
+		if len(plain) > max(len(b), pack.Max) {
+			t.Fatalf("%d bytes from %d", len(plain), len(b))
+		}
+		p, s, err := cutSummary(plain)
 		if err != nil {
 			if !errors.Is(err, mailstore.ErrDamaged) {
 				t.Fatal(err)
 			}
 			return
 		}
-		if len(p)+len(s) >= len(b) || !bytes.HasSuffix(b, s) {
+		if len(p)+len(s) >= len(plain) || !bytes.HasSuffix(plain, s) {
 			t.Fatalf("%x: %x, %x", b, p, s)
 		}
 	})
@@ -122,7 +162,7 @@ func FuzzCutSummary(f *testing.F) {
 func BenchmarkSummary(b *testing.B) {
 	k := newKeys(b, 7)
 	id := mailstore.ContentID{1}
-	sealed := k.SealSummary(id, []byte("Return-Path: <a@example.org>\r\nDelivered-To: b@example.org\r\n"), make([]byte, 400))
+	sealed := k.SealSummary(id, goldenPrefix, goldenSummary)
 	b.Run("open", func(b *testing.B) {
 		var room []byte
 		b.ReportAllocs()
@@ -136,7 +176,7 @@ func BenchmarkSummary(b *testing.B) {
 	b.Run("seal", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			k.SealSummary(id, nil, make([]byte, 400))
+			k.SealSummary(id, goldenPrefix, goldenSummary)
 		}
 	})
 }
