@@ -76,6 +76,9 @@ func cmdFetch(c *call) error {
 	f := fetcher{c: c, s: s}
 	f.plan(&q)
 	uids, missing, err := c.pick(q.Set)
+	if err == nil && q.Partial != nil {
+		uids, err = c.partial(uids, *q.Partial)
+	}
 	if err != nil {
 		return err
 	}

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/htmlindex"
 
+	"altmail.se/altmail/frontend/collate"
 	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/frontend/message"
 	"altmail.se/altmail/mailstore"
@@ -355,56 +355,24 @@ func (m *matcher) header(c *candidate) verdict {
 // buffers are what texts are read into while they are searched.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-// needle is a text that is looked for, without regard to case.
-type needle struct {
-	folded []byte
-	ascii  bool
-}
+// needle is a text that is looked for as i;unicode-casemap does (RFC 5255
+// section 4.2).
+type needle struct{ folded []byte }
 
 func newNeedle(s string, decode func(string) (string, error)) (needle, error) {
 	s, err := decode(s)
 	if err != nil {
 		return needle{}, &imapwire.SyntaxError{Text: "Text is not in the charset of the search"}
 	}
-	n := needle{folded: appendFolded(nil, []byte(s)), ascii: true}
-	for _, c := range n.folded {
-		n.ascii = n.ascii && c < 0x80
-	}
-	return n, nil
+	return needle{collate.Append(nil, []byte(s))}, nil
 }
 
 func (n *needle) empty() bool { return len(n.folded) == 0 }
 
-// appendFolded appends UTF-8 in lower case.
-func appendFolded(dst, src []byte) []byte {
-	for i := 0; i < len(src); {
-		c := src[i]
-		if c < utf8.RuneSelf {
-			dst = append(dst, lowerTable[c])
-			i++
-			continue
-		}
-		r, w := utf8.DecodeRune(src[i:])
-		dst = utf8.AppendRune(dst, unicode.ToLower(r))
-		i += w
-	}
-	return dst
-}
-
-var lowerTable = func() (t [256]byte) {
-	for i := range t {
-		t[i] = byte(i)
-		if i >= 'A' && i <= 'Z' {
-			t[i] += 'a' - 'A'
-		}
-	}
-	return t
-}()
-
 func (n *needle) in(text []byte) bool {
 	room := buffers.Get().(*[]byte)
 	defer buffers.Put(room)
-	folded := appendFolded((*room)[:0], text)
+	folded := collate.Append((*room)[:0], text)
 	return bytes.Contains(folded, n.folded)
 }
 
@@ -471,9 +439,7 @@ func (n *needle) inPart(ctx context.Context, o *octets, p *message.Part) (bool, 
 		readers.Put(in)
 	}()
 	var err error
-	ascii := n.ascii && asciiCompatible(p)
-	if ascii {
-		// The charset does not matter for what is looked for.
+	if isUTF8(p) {
 		r, err = p.NewDecoder(in)
 	} else {
 		r, err = p.NewTextReader(in)
@@ -481,7 +447,7 @@ func (n *needle) inPart(ctx context.Context, o *octets, p *message.Part) (bool, 
 	if err != nil {
 		return false, nil // an unknown encoding holds no text
 	}
-	found, err := n.inStream(ctx, r, ascii)
+	found, err := n.inStream(ctx, r)
 	if errors.Is(err, message.ErrBadEncoding) {
 		err = nil
 	}
@@ -490,25 +456,18 @@ func (n *needle) inPart(ctx context.Context, o *octets, p *message.Part) (bool, 
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
 
-// asciiCompatible reports whether ASCII bytes of a part's charset always stand
-// for themselves.
-func asciiCompatible(p *message.Part) bool {
-	cs, ok := p.Param("charset")
-	if !ok {
+// isUTF8 reports whether a part needs no conversion.
+func isUTF8(p *message.Part) bool {
+	cs, _ := p.Param("charset")
+	switch strings.ToLower(string(cs)) {
+	case "", "us-ascii", "ascii", "utf-8", "utf8":
 		return true
-	}
-	name := strings.ToLower(string(cs))
-	for _, prefix := range []string{"us-ascii", "utf-8", "iso-8859-", "windows-125", "koi8-"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
 	}
 	return false
 }
 
-// inStream looks in a stream of UTF-8, or with ascii of anything that contains
-// ASCII. It holds a bounded part of it.
-func (n *needle) inStream(ctx context.Context, r io.Reader, ascii bool) (bool, error) {
+// inStream looks in a stream of UTF-8. It holds a bounded part of it.
+func (n *needle) inStream(ctx context.Context, r io.Reader) (bool, error) {
 	room, room2 := buffers.Get().(*[]byte), buffers.Get().(*[]byte)
 	defer buffers.Put(room)
 	defer buffers.Put(room2)
@@ -522,18 +481,10 @@ func (n *needle) inStream(ctx context.Context, r io.Reader, ascii bool) (bool, e
 		}
 		chunk := in[:rest+m]
 		keep := 0
-		if ascii {
-			at := len(window)
-			window = append(window, chunk...)
-			for i := at; i < len(window); i++ {
-				window[i] = lowerTable[window[i]]
-			}
-		} else {
-			if err == nil {
-				keep = incomplete(chunk)
-			}
-			window = appendFolded(window, chunk[:len(chunk)-keep])
+		if err == nil {
+			keep = incomplete(chunk)
 		}
+		window = collate.Append(window, chunk[:len(chunk)-keep])
 		rest = copy(in, chunk[len(chunk)-keep:])
 		if bytes.Contains(window, n.folded) {
 			*room2 = window[:cap(window)]

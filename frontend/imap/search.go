@@ -13,52 +13,75 @@ import (
 	"altmail.se/altmail/mailstore/lookup"
 )
 
-// cmdSearch is of RFC 9051 section 6.4.4, RFC 4731 and RFC 5182.
+// cmdSearch is of RFC 9051 section 6.4.4, RFC 4731, RFC 5182 and RFC 9394.
 func cmdSearch(c *call) error {
 	q := c.args.Search()
 	if err := c.args.End(); err != nil {
 		return err
 	}
-	s := c.s
-	save := q.Return&imapwire.ReturnSave != 0
-	if q.ModSeq {
-		s.enableCondstore()
-	}
-	c.numbered = q.Numbered
-	m, err := c.compile(&q)
-	r := searchRun{c: c, root: m, modseq: q.ModSeq}
-	if err == nil {
-		err = r.run()
-	}
+	r, err := c.search(&q)
 	if err != nil {
-		if save {
-			s.box.saved = nil // RFC 5182 section 2.1
-		}
+		c.notSaved(&q)
 		return err
 	}
-	if save {
-		s.box.saved = r.toSave(q.Return)
+	if c.s.rev2 && !q.Extended {
+		q.Extended, q.Return = true, imapwire.ReturnAll
 	}
-	if q.Extended || s.rev2 {
-		if !q.Extended {
-			q.Return = imapwire.ReturnAll
-		}
-		r.extended(q.Return)
-		return nil
+	r.order = r.found
+	r.finish(&q, "SEARCH")
+	return nil
+}
+
+// search finds what a search asks for.
+func (c *call) search(q *imapwire.Search) (*searchRun, error) {
+	if q.ModSeq {
+		c.s.enableCondstore()
 	}
-	out := append(s.w.Buf(), "* SEARCH"...)
-	for _, n := range r.found {
+	c.numbered = q.Numbered
+	r := &searchRun{c: c, modseq: q.ModSeq}
+	var err error
+	if r.root, err = c.compile(q); err != nil {
+		return nil, err
+	}
+	return r, r.run()
+}
+
+// notSaved is called for a search with SAVE that failed (RFC 5182 section
+// 2.1).
+func (c *call) notSaved(q *imapwire.Search) {
+	if q.Return&imapwire.ReturnSave != 0 {
+		c.s.box.saved = nil
+	}
+}
+
+// finish keeps and tells the result, in order. name is that of the response
+// where none was asked for by RETURN.
+func (r *searchRun) finish(q *imapwire.Search, name string) {
+	s := r.c.s
+	if q.Return&imapwire.ReturnSave != 0 {
+		s.box.saved = r.toSave(q)
+	}
+	if q.Return&imapwire.ReturnUpdate != 0 {
+		// RFC 5267 section 4.3.1.
+		s.w.Status("*", "NO", `NOUPDATE "`+s.frame.Tag+`"`, "No updates")
+	}
+	if q.Extended {
+		r.extended(q)
+		return
+	}
+	out := append(s.w.Buf(), "* "...)
+	out = append(out, name...)
+	for _, n := range r.order {
 		out = append(out, ' ')
 		out = strconv.AppendUint(out, uint64(r.number(n)), 10)
 	}
-	if q.ModSeq && len(r.found) > 0 {
-		// RFC 7162 section 3.1.5.
+	if q.ModSeq && len(r.order) > 0 {
+		// RFC 7162 section 3.1.5, 3.1.6.
 		out = append(out, " (MODSEQ "...)
 		out = strconv.AppendUint(out, uint64(r.highest), 10)
 		out = append(out, ')')
 	}
 	s.w.SetBuf(append(out, "\r\n"...))
-	return nil
 }
 
 // searchRun is one search in execution.
@@ -67,7 +90,8 @@ type searchRun struct {
 	root   *matcher
 	modseq bool
 
-	found   []mailstore.UID
+	found   []mailstore.UID    // ascending
+	order   []mailstore.UID    // as they are told
 	modseqs []mailstore.ModSeq // of found, when asked for
 	highest mailstore.ModSeq
 	cur     cursor
@@ -284,32 +308,44 @@ func (b *searchBatch) look(i int, cand *candidate) (verdict, error) {
 	return answer, nil
 }
 
-// toSave returns what SAVE keeps (RFC 5182 section 2.4): of MIN and MAX alone
-// only these.
-func (r *searchRun) toSave(ret imapwire.SearchReturn) []mailstore.Range {
-	uids := r.found
-	if ret&(imapwire.ReturnMin|imapwire.ReturnMax) != 0 && ret&(imapwire.ReturnAll|imapwire.ReturnCount) == 0 && len(uids) > 0 {
-		var few []mailstore.UID
-		if ret&imapwire.ReturnMin != 0 {
-			few = append(few, uids[0])
-		}
-		if ret&imapwire.ReturnMax != 0 {
-			few = append(few, uids[len(uids)-1])
-		}
-		uids = slices.Compact(few)
-	}
+// toSave returns what SAVE keeps: of MIN, MAX and PARTIAL alone only these
+// (RFC 5182 section 2.4, RFC 9394 section 3.2).
+func (r *searchRun) toSave(q *imapwire.Search) []mailstore.Range {
 	var rs []mailstore.Range
-	for _, u := range uids {
+	for _, u := range r.few(q, r.found) {
 		rs = addUID(rs, u)
 	}
 	return rs
 }
 
-// extended writes an ESEARCH response (RFC 4731 section 3.1). Nothing that was
-// not asked for is in it.
-func (r *searchRun) extended(ret imapwire.SearchReturn) {
-	s := r.c.s
-	if ret == imapwire.ReturnSave {
+// few returns of all the messages those that are told one by one, ascending,
+// where no option is about all of them.
+func (r *searchRun) few(q *imapwire.Search, all []mailstore.UID) []mailstore.UID {
+	const some = imapwire.ReturnMin | imapwire.ReturnMax | imapwire.ReturnPartial
+	n := len(r.order)
+	if q.Return&some == 0 || q.Return&(imapwire.ReturnAll|imapwire.ReturnCount) != 0 || n == 0 {
+		return all
+	}
+	var few []mailstore.UID
+	if q.Return&imapwire.ReturnMin != 0 {
+		few = append(few, r.order[0])
+	}
+	if q.Return&imapwire.ReturnMax != 0 {
+		few = append(few, r.order[n-1])
+	}
+	if q.Return&imapwire.ReturnPartial != 0 {
+		from, to := q.Partial.Of(n)
+		few = append(few, r.order[from:to]...)
+	}
+	slices.Sort(few)
+	return slices.Compact(few)
+}
+
+// extended writes an ESEARCH response (RFC 4731 section 3.1, for SORT RFC 5267
+// section 3.2). Nothing that was not asked for is in it.
+func (r *searchRun) extended(q *imapwire.Search) {
+	s, ret := r.c.s, q.Return
+	if ret&^(imapwire.ReturnUpdate|imapwire.ReturnContext) == imapwire.ReturnSave {
 		return // RFC 5182 section 2.1: nothing is returned
 	}
 	out := append(s.w.Buf(), "* ESEARCH (TAG "...)
@@ -325,33 +361,43 @@ func (r *searchRun) extended(ret imapwire.SearchReturn) {
 		out = append(out, ' ')
 		out = strconv.AppendUint(out, n, 10)
 	}
-	highest := r.highest
-	if n := len(r.found); n > 0 {
+	if n := len(r.order); n > 0 {
 		if ret&imapwire.ReturnMin != 0 {
-			num("MIN", uint64(r.number(r.found[0])))
+			num("MIN", uint64(r.number(r.order[0])))
 		}
 		if ret&imapwire.ReturnMax != 0 {
-			num("MAX", uint64(r.number(r.found[n-1])))
+			num("MAX", uint64(r.number(r.order[n-1])))
 		}
 		if ret&imapwire.ReturnAll != 0 {
 			out = append(out, " ALL "...)
-			out = imapwire.AppendSet(out, r.c.numbers(r.found))
+			out = r.appendOrder(out, r.order)
 		}
-		if r.modseq && ret&(imapwire.ReturnAll|imapwire.ReturnCount) == 0 {
-			// RFC 4731 section 3.2: then of what is returned.
-			highest = 0
-			if ret&imapwire.ReturnMin != 0 {
-				highest = r.modseqs[0]
-			}
-			if ret&imapwire.ReturnMax != 0 {
-				highest = max(highest, r.modseqs[n-1])
-			}
+	}
+	if ret&imapwire.ReturnPartial != 0 {
+		// RFC 9394 section 3.1.
+		out = append(out, " PARTIAL ("...)
+		out = append(q.Partial.Append(out), ' ')
+		if from, to := q.Partial.Of(len(r.order)); from < to {
+			out = r.appendOrder(out, r.order[from:to])
+		} else {
+			out = append(out, "NIL"...)
 		}
+		out = append(out, ')')
 	}
 	if ret&imapwire.ReturnCount != 0 {
-		num("COUNT", uint64(len(r.found)))
+		num("COUNT", uint64(len(r.order)))
 	}
-	if r.modseq && len(r.found) > 0 {
+	if r.modseq && len(r.order) > 0 {
+		// RFC 4731 section 3.2: of what is told one by one, or of all.
+		highest := mailstore.ModSeq(0)
+		for _, u := range r.few(q, nil) {
+			if i, ok := slices.BinarySearch(r.found, u); ok {
+				highest = max(highest, r.modseqs[i])
+			}
+		}
+		if highest == 0 {
+			highest = r.highest
+		}
 		num("MODSEQ", uint64(highest))
 	}
 	s.w.SetBuf(append(out, "\r\n"...))

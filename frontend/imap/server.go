@@ -26,7 +26,9 @@ type Server struct {
 	cfg    Config
 	log    *slog.Logger
 	memory *semaphore.Weighted // octets of messages on their way in
-	ahead  ahead
+	// sorting is how many octets SORT and THREAD may hold.
+	sorting *semaphore.Weighted
+	ahead   ahead
 
 	closing chan struct{}
 	done    sync.WaitGroup
@@ -74,6 +76,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger,
 		memory:    semaphore.NewWeighted(cfg.Limits.AppendMemory),
+		sorting:   semaphore.NewWeighted(maxSorting),
 		ahead:     newAhead(),
 		closing:   make(chan struct{}),
 		listeners: map[net.Listener]struct{}{},

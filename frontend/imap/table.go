@@ -67,6 +67,10 @@ func init() {
 		"UNSELECT":    {run: cmdUnselect, states: selected, noArgs: true, quiet: true},
 		"EXPUNGE":     {run: cmdExpunge, states: selected, noArgs: true, writes: true},
 		"SEARCH":      {run: cmdSearch, states: selected, sequence: true},
+		"SORT":        {run: cmdSort, states: selected, sequence: true}, // RFC 5256
+		"THREAD":      {run: cmdThread, states: selected, sequence: true},
+		"UID SORT":    {run: cmdSort, states: selected, sequence: true, uid: true},
+		"UID THREAD":  {run: cmdThread, states: selected, sequence: true, uid: true},
 		"FETCH":       {run: cmdFetch, states: selected, sequence: true},
 		"STORE":       {run: cmdStore, states: selected, sequence: true, writes: true},
 		"COPY":        {run: cmdCopy, states: selected},

@@ -65,6 +65,8 @@ type Fetch struct {
 	// ChangedSince and Vanished are of RFC 7162.
 	ChangedSince *uint64
 	Vanished     bool
+	// Partial is of RFC 9394 section 3.3: places among the messages of Set.
+	Partial *Partial
 }
 
 // fetchWords maps the plain items. Extensions add theirs here.
@@ -124,6 +126,13 @@ func (s *Scanner) Fetch() (f Fetch) {
 				f.ChangedSince = &n
 			case "VANISHED":
 				f.Vanished = true
+			case "PARTIAL":
+				s.SP()
+				p := s.Partial()
+				if f.Partial != nil {
+					s.Fail("a fetch modifier is given twice")
+				}
+				f.Partial = &p
 			default:
 				s.Fail("unknown fetch modifier")
 			}

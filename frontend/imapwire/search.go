@@ -1,6 +1,7 @@
 package imapwire
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -51,8 +52,9 @@ type SearchKey struct {
 	Time   time.Time
 }
 
-// SearchReturn are the result options of RFC 4731 and RFC 5182 as bits.
-type SearchReturn uint8
+// SearchReturn are the result options of RFC 4731, RFC 5182, RFC 5267 and RFC
+// 9394 as bits.
+type SearchReturn uint16
 
 // The result options.
 const (
@@ -61,13 +63,62 @@ const (
 	ReturnAll
 	ReturnCount
 	ReturnSave
+	ReturnPartial // Search.Partial
+	ReturnUpdate
+	ReturnContext
 )
+
+// Partial is a partial-range of RFC 9394 section 4: places in a result, from 1.
+type Partial struct {
+	First, Last uint32 // as they were sent, in any order
+	FromEnd     bool   // they count from the end
+}
+
+// Of returns which part of a result of n that is, as a half-open range of
+// places from 0; an empty one if there is nothing.
+func (p Partial) Of(n int) (from, to int) {
+	a, b := int64(min(p.First, p.Last)), int64(max(p.First, p.Last))
+	if p.FromEnd {
+		a, b = int64(n)+1-b, int64(n)+1-a
+	}
+	a, b = max(a, 1), min(b, int64(n))
+	if a > b {
+		return 0, 0
+	}
+	return int(a - 1), int(b)
+}
+
+// Append appends the range in wire form.
+func (p Partial) Append(dst []byte) []byte {
+	sign := func() {
+		if p.FromEnd {
+			dst = append(dst, '-')
+		}
+	}
+	sign()
+	dst = append(strconv.AppendUint(dst, uint64(p.First), 10), ':')
+	sign()
+	return strconv.AppendUint(dst, uint64(p.Last), 10)
+}
+
+// Partial reads a partial-range.
+func (s *Scanner) Partial() (p Partial) {
+	p.FromEnd = s.Take('-')
+	p.First = s.NZNumber()
+	s.Need(':')
+	if p.FromEnd {
+		s.Need('-')
+	}
+	p.Last = s.NZNumber()
+	return p
+}
 
 // Search are the arguments of SEARCH.
 type Search struct {
 	// Extended is set when RETURN was given: the answer is ESEARCH.
 	Extended bool
 	Return   SearchReturn
+	Partial  Partial
 	Charset  string // in capitals; empty when not given
 	Key      SearchKey
 	// ModSeq is set when a MODSEQ key occurs.
@@ -140,41 +191,59 @@ func date(s *Scanner, k *SearchKey)     { k.Time = s.Date() }
 func number(s *Scanner, k *SearchKey)   { k.Number = s.Number64() }
 func nznumber(s *Scanner, k *SearchKey) { k.Number = uint64(s.NZNumber()) }
 
+// returnOptions reads the options of an extended search, where they are.
+func (q *Search) returnOptions(s *Scanner) {
+	if s.PeekWord() != "RETURN" {
+		return
+	}
+	s.Atom()
+	s.SP()
+	q.Extended = true
+	s.List(func() {
+		opt := s.Word()
+		bit, ok := searchReturns[opt]
+		if !ok {
+			s.Fail("unknown search result option")
+			return
+		}
+		const once = ReturnAll | ReturnPartial
+		if bit&once != 0 && q.Return&once != 0 {
+			s.Fail("one ALL or one PARTIAL") // RFC 9394 section 3.1
+		}
+		q.Return |= bit
+		if bit == ReturnPartial {
+			s.SP()
+			q.Partial = s.Partial()
+		}
+	})
+	if q.Return&^(ReturnUpdate|ReturnContext) == 0 {
+		q.Return |= ReturnAll // RFC 9051 section 6.4.4
+	}
+	s.SP()
+}
+
+var searchReturns = map[string]SearchReturn{
+	"MIN": ReturnMin, "MAX": ReturnMax, "ALL": ReturnAll, "COUNT": ReturnCount, "SAVE": ReturnSave,
+	"PARTIAL": ReturnPartial, "UPDATE": ReturnUpdate, "CONTEXT": ReturnContext,
+}
+
 // Search reads the arguments of SEARCH.
 func (s *Scanner) Search() (q Search) {
 	s.SP()
-	if s.PeekWord() == "RETURN" {
-		s.Atom()
-		s.SP()
-		q.Extended = true
-		s.List(func() {
-			switch s.Word() {
-			case "MIN":
-				q.Return |= ReturnMin
-			case "MAX":
-				q.Return |= ReturnMax
-			case "ALL":
-				q.Return |= ReturnAll
-			case "COUNT":
-				q.Return |= ReturnCount
-			case "SAVE":
-				q.Return |= ReturnSave
-			default:
-				s.Fail("unknown search result option")
-			}
-		})
-		if q.Return == 0 {
-			q.Return = ReturnAll // RFC 9051 section 6.4.4
-		}
-		s.SP()
-	}
+	q.returnOptions(s)
 	if s.PeekWord() == "CHARSET" {
 		s.Atom()
 		s.SP()
 		q.Charset = strings.ToUpper(string(s.Astring()))
 		s.SP()
 	}
-	q.Key = s.searchKeys(&q, func() bool {
+	q.program(s)
+	return q
+}
+
+// program reads the search keys to the end of the command.
+func (q *Search) program(s *Scanner) {
+	q.Key = s.searchKeys(q, func() bool {
 		// A trailing space is harmless.
 		if !s.Peek(' ') {
 			return false
@@ -182,7 +251,6 @@ func (s *Scanner) Search() (q Search) {
 		s.SP()
 		return !s.AtEnd()
 	})
-	return q
 }
 
 // searchKeys reads one key or several, all of which must match, as long as
