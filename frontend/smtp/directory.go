@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/mailstore"
@@ -47,6 +49,41 @@ func (d quotaDoor) Quota(ctx context.Context, id mailstore.AccountID) (lookup.Qu
 type doorDirectory struct {
 	door   reader
 	served func(ctx context.Context, domain string) (bool, error)
+	roomy  roomy
+}
+
+// An account that could take ampleBytes and ampleMessages more is not looked at
+// again for ampleFor: that is more than a node takes in so short a time.
+const (
+	ampleBytes    = 1 << 30
+	ampleMessages = 1 << 20
+	ampleFor      = time.Second
+	maxRoomy      = 1 << 15 // accounts remembered, some 32 bytes each
+)
+
+// roomy remembers accounts that are far from their quota. Looking costs a read
+// of the state, about 4 % of a delivery on three nodes.
+type roomy struct {
+	mu    sync.Mutex
+	until map[mailstore.AccountID]time.Time
+}
+
+func (r *roomy) has(id mailstore.AccountID, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Before(r.until[id])
+}
+
+func (r *roomy) note(id mailstore.AccountID, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.until == nil {
+		r.until = make(map[mailstore.AccountID]time.Time)
+	}
+	if len(r.until) >= maxRoomy {
+		clear(r.until)
+	}
+	r.until[id] = until
 }
 
 // Route tries the address as it is, then without what follows the first "+"
@@ -78,17 +115,24 @@ func (d *doorDirectory) Route(ctx context.Context, local, domain string, size in
 
 // room refuses for quota: here and nowhere later (H14).
 func (d *doorDirectory) room(ctx context.Context, id mailstore.AccountID, size int64) error {
+	octets := uint64(max(size, 0))
+	now := time.Now()
+	if octets <= ampleBytes && d.roomy.has(id, now) {
+		return nil
+	}
 	q, err := d.door.Quota(ctx, id)
 	if err != nil {
 		return err
 	}
-	octets := uint64(max(size, 0))
 	switch {
 	case q.LimitBytes > 0 && octets > q.LimitBytes:
 		return mailstore.ErrTooBig
 	case q.LimitBytes > 0 && (q.UsedBytes >= q.LimitBytes || octets > q.LimitBytes-q.UsedBytes),
 		q.LimitMessages > 0 && q.UsedMessages >= q.LimitMessages:
 		return mailstore.ErrOverQuota
+	case (q.LimitBytes == 0 || q.LimitBytes-q.UsedBytes >= ampleBytes) &&
+		(q.LimitMessages == 0 || q.LimitMessages-q.UsedMessages >= ampleMessages):
+		d.roomy.note(id, now.Add(ampleFor))
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/mailstore"
@@ -89,6 +91,64 @@ func TestDirectory(t *testing.T) {
 	}
 	if ok, err := d.Owns(t.Context(), 1, "x"); !ok || err != nil {
 		t.Error(ok, err)
+	}
+}
+
+// quotas counts how often each account's quota is read.
+type quotas struct {
+	fakeDoor
+	q     lookup.Quota
+	reads int
+}
+
+func (d *quotas) Quota(context.Context, mailstore.AccountID) (lookup.Quota, error) {
+	d.reads++
+	return d.q, nil
+}
+
+// TestAmpleRoom: who is far from a quota is looked at once a second, who could
+// come near it always.
+func TestAmpleRoom(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		q     lookup.Quota
+		size  int64
+		reads int
+	}{
+		{"no quota", lookup.Quota{UsedBytes: 1 << 40}, 0, 1},
+		{"much left", lookup.Quota{LimitBytes: 2 * ampleBytes, UsedBytes: ampleBytes, LimitMessages: 2 * ampleMessages, UsedMessages: ampleMessages}, 0, 1},
+		{"octets run out", lookup.Quota{LimitBytes: 2 * ampleBytes, UsedBytes: ampleBytes + 1}, 0, 3},
+		{"messages run out", lookup.Quota{LimitMessages: ampleMessages}, 0, 1},
+		{"few messages left", lookup.Quota{LimitMessages: ampleMessages - 1}, 0, 3},
+		{"a size beyond what was looked for", lookup.Quota{}, ampleBytes + 1, 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			door := &quotas{q: c.q}
+			d := &doorDirectory{door: door}
+			route := func() {
+				if _, err := d.Route(t.Context(), "anna", "here", c.size); err != nil {
+					t.Fatalf("%s: %v", c.name, err)
+				}
+			}
+			for range 3 {
+				route()
+			}
+			if door.reads != c.reads {
+				t.Errorf("%s: quota read %d times, want %d", c.name, door.reads, c.reads)
+			}
+			time.Sleep(ampleFor)
+			door.q = lookup.Quota{LimitBytes: 10, UsedBytes: 10}
+			if _, err := d.Route(t.Context(), "anna", "here", 1); !errors.Is(err, mailstore.ErrOverQuota) {
+				t.Errorf("%s: a second later, full: %v", c.name, err)
+			}
+		})
+	}
+	var r roomy
+	for i := range 2 * maxRoomy {
+		r.note(mailstore.AccountID(i), time.Time{})
+	}
+	if len(r.until) > maxRoomy {
+		t.Errorf("%d accounts remembered", len(r.until))
 	}
 }
 
