@@ -84,7 +84,10 @@ func (p *pulse) end() {
 // well by itself once a majority is back.
 func TestQuorumLost(t *testing.T) {
 	for _, how := range []string{"killed", "stopped"} {
-		t.Run(how, func(t *testing.T) { quorumLost(t, how) })
+		t.Run(how, func(t *testing.T) {
+			t.Parallel() // both do little but wait
+			quorumLost(t, how)
+		})
 	}
 }
 
