@@ -44,7 +44,7 @@ func (p *keyPass) release() { p.c.s.srv.sorting.Release(p.held) }
 
 // run reads the messages with these UIDs. Those that were expunged meanwhile
 // are passed over.
-func (p *keyPass) run(uids []mailstore.UID) error {
+func (p *keyPass) run(ctx context.Context, uids []mailstore.UID) error {
 	if len(uids) == 0 {
 		return nil
 	}
@@ -52,15 +52,7 @@ func (p *keyPass) run(uids []mailstore.UID) error {
 	for _, u := range uids {
 		rs = addUID(rs, u)
 	}
-	ctx, stop, err := p.c.s.watched(p.c.ctx)
-	if err != nil {
-		return err
-	}
-	err = p.scan(ctx, rs)
-	if serr := stop(); serr != nil {
-		return serr
-	}
-	return err
+	return p.scan(ctx, rs)
 }
 
 func (p *keyPass) scan(ctx context.Context, uids []mailstore.Range) error {

@@ -28,7 +28,7 @@ func cmdSearch(c *call) error {
 		q.Extended, q.Return = true, imapwire.ReturnAll
 	}
 	r.order = r.found
-	r.finish(&q, "SEARCH")
+	r.finish(&q, "SEARCH", nil)
 	return nil
 }
 
@@ -36,6 +36,9 @@ func cmdSearch(c *call) error {
 func (c *call) search(q *imapwire.Search) (*searchRun, error) {
 	if q.ModSeq {
 		c.s.enableCondstore()
+	}
+	if err := c.tagInUse(q); err != nil {
+		return nil, err
 	}
 	c.numbered = q.Numbered
 	r := &searchRun{c: c, modseq: q.ModSeq}
@@ -55,15 +58,14 @@ func (c *call) notSaved(q *imapwire.Search) {
 }
 
 // finish keeps and tells the result, in order. name is that of the response
-// where none was asked for by RETURN.
-func (r *searchRun) finish(q *imapwire.Search, name string) {
+// where none was asked for by RETURN, keys are those of a SORT.
+func (r *searchRun) finish(q *imapwire.Search, name string, keys []imapwire.SortKey) {
 	s := r.c.s
 	if q.Return&imapwire.ReturnSave != 0 {
 		s.box.saved = r.toSave(q)
 	}
 	if q.Return&imapwire.ReturnUpdate != 0 {
-		// RFC 5267 section 4.3.1.
-		s.w.Status("*", "NO", `NOUPDATE "`+s.frame.Tag+`"`, "No updates")
+		r.follow(keys)
 	}
 	if q.Extended {
 		r.extended(q)

@@ -3,6 +3,7 @@ package imap
 import (
 	"bytes"
 	"cmp"
+	"context"
 	be "encoding/binary"
 	"slices"
 	"strconv"
@@ -27,7 +28,7 @@ func cmdSort(c *call) error {
 		c.notSaved(&q.Search)
 		return err
 	}
-	r.finish(&q.Search, "SORT")
+	r.finish(&q.Search, "SORT", q.Keys)
 	return nil
 }
 
@@ -43,7 +44,20 @@ const sortEntrySize = 8 + 8 + 24
 
 // sorted puts messages in order. Of those that compare equal the one with the
 // lower sequence number comes first (RFC 5256 section 3), also in a REVERSE.
-func (c *call) sorted(uids []mailstore.UID, keys []imapwire.SortKey) ([]mailstore.UID, error) {
+func (c *call) sorted(uids []mailstore.UID, keys []imapwire.SortKey) (order []mailstore.UID, err error) {
+	ctx, stop, err := c.s.watched(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	order, err = c.sortedIn(ctx, uids, keys)
+	if serr := stop(); serr != nil {
+		return nil, serr
+	}
+	return order, err
+}
+
+// sortedIn is sorted without a look at the connection.
+func (c *call) sortedIn(ctx context.Context, uids []mailstore.UID, keys []imapwire.SortKey) ([]mailstore.UID, error) {
 	p := keyPass{c: c}
 	defer p.release()
 	for _, k := range keys {
@@ -67,7 +81,7 @@ func (c *call) sorted(uids []mailstore.UID, keys []imapwire.SortKey) ([]mailstor
 		n := copy(head[:], key)
 		entries = append(entries, sortEntry{be.BigEndian.Uint64(head[:]), u, key[n:]})
 	}
-	if err := p.run(uids); err != nil {
+	if err := p.run(ctx, uids); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(entries, func(a, b sortEntry) int {

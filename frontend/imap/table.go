@@ -62,27 +62,28 @@ func init() {
 		"GETQUOTAROOT": {run: cmdGetQuotaRoot, states: loggedIn},
 		"SETQUOTA":     {run: cmdSetQuota, states: loggedIn},
 		// 6.4
-		"CHECK":       {run: cmdNoop, states: selected, noArgs: true}, // RFC 3501 section 6.4.1
-		"CLOSE":       {run: cmdClose, states: selected, noArgs: true, quiet: true},
-		"UNSELECT":    {run: cmdUnselect, states: selected, noArgs: true, quiet: true},
-		"EXPUNGE":     {run: cmdExpunge, states: selected, noArgs: true, writes: true},
-		"SEARCH":      {run: cmdSearch, states: selected, sequence: true},
-		"SORT":        {run: cmdSort, states: selected, sequence: true}, // RFC 5256
-		"THREAD":      {run: cmdThread, states: selected, sequence: true},
-		"UID SORT":    {run: cmdSort, states: selected, sequence: true, uid: true},
-		"UID THREAD":  {run: cmdThread, states: selected, sequence: true, uid: true},
-		"FETCH":       {run: cmdFetch, states: selected, sequence: true},
-		"STORE":       {run: cmdStore, states: selected, sequence: true, writes: true},
-		"COPY":        {run: cmdCopy, states: selected},
-		"MOVE":        {run: cmdMove, states: selected, writes: true},
-		"UID SEARCH":  {run: cmdSearch, states: selected, sequence: true, uid: true},
-		"UID FETCH":   {run: cmdFetch, states: selected, sequence: true, uid: true},
-		"UID STORE":   {run: cmdStore, states: selected, sequence: true, writes: true, uid: true},
-		"UID COPY":    {run: cmdCopy, states: selected, uid: true},
-		"UID MOVE":    {run: cmdMove, states: selected, writes: true, uid: true},
-		"REPLACE":     {run: cmdReplace, states: selected, writes: true, literal: replaceLiteral}, // RFC 8508
-		"UID REPLACE": {run: cmdReplace, states: selected, writes: true, uid: true, literal: replaceLiteral},
-		"UID EXPUNGE": {run: cmdUIDExpunge, states: selected, writes: true, uid: true}, // RFC 4315
+		"CHECK":        {run: cmdNoop, states: selected, noArgs: true}, // RFC 3501 section 6.4.1
+		"CLOSE":        {run: cmdClose, states: selected, noArgs: true, quiet: true},
+		"UNSELECT":     {run: cmdUnselect, states: selected, noArgs: true, quiet: true},
+		"EXPUNGE":      {run: cmdExpunge, states: selected, noArgs: true, writes: true},
+		"SEARCH":       {run: cmdSearch, states: selected, sequence: true},
+		"CANCELUPDATE": {run: cmdCancelUpdate, states: selected},         // RFC 5267
+		"SORT":         {run: cmdSort, states: selected, sequence: true}, // RFC 5256
+		"THREAD":       {run: cmdThread, states: selected, sequence: true},
+		"UID SORT":     {run: cmdSort, states: selected, sequence: true, uid: true},
+		"UID THREAD":   {run: cmdThread, states: selected, sequence: true, uid: true},
+		"FETCH":        {run: cmdFetch, states: selected, sequence: true},
+		"STORE":        {run: cmdStore, states: selected, sequence: true, writes: true},
+		"COPY":         {run: cmdCopy, states: selected},
+		"MOVE":         {run: cmdMove, states: selected, writes: true},
+		"UID SEARCH":   {run: cmdSearch, states: selected, sequence: true, uid: true},
+		"UID FETCH":    {run: cmdFetch, states: selected, sequence: true, uid: true},
+		"UID STORE":    {run: cmdStore, states: selected, sequence: true, writes: true, uid: true},
+		"UID COPY":     {run: cmdCopy, states: selected, uid: true},
+		"UID MOVE":     {run: cmdMove, states: selected, writes: true, uid: true},
+		"REPLACE":      {run: cmdReplace, states: selected, writes: true, literal: replaceLiteral}, // RFC 8508
+		"UID REPLACE":  {run: cmdReplace, states: selected, writes: true, uid: true, literal: replaceLiteral},
+		"UID EXPUNGE":  {run: cmdUIDExpunge, states: selected, writes: true, uid: true}, // RFC 4315
 	}
 }
 

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"context"
 	be "encoding/binary"
 	"hash/maphash"
 	"strconv"
@@ -27,7 +28,15 @@ func cmdThread(c *call) error {
 	p := keyPass{c: c, summaries: true}
 	defer p.release()
 	f := forest{order: how.order}
-	if err := f.read(&p, r.found, how.links); err != nil {
+	ctx, stop, err := c.s.watched(c.ctx)
+	if err != nil {
+		return err
+	}
+	err = f.read(ctx, &p, r.found, how.links)
+	if serr := stop(); serr != nil {
+		return serr
+	}
+	if err != nil {
 		return err
 	}
 	how.build(&f)
@@ -64,7 +73,7 @@ const (
 // read takes in the messages. A message is, as keyPass has it: its sent date,
 // whether it is a reply, the hash of its id (0: none), how many it refers to
 // and their hashes, and its base subject.
-func (f *forest) read(p *keyPass, uids []mailstore.UID, links bool) error {
+func (f *forest) read(ctx context.Context, p *keyPass, uids []mailstore.UID, links bool) error {
 	seed := maphash.MakeSeed()
 	hash := func(id []byte) uint64 { return max(maphash.Bytes(seed, id), 1) }
 	p.make = func(dst []byte, row *mailstore.Message, o *octets) ([]byte, error) {
@@ -124,7 +133,7 @@ func (f *forest) read(p *keyPass, uids []mailstore.UID, links bool) error {
 			grown = p.grab(more * forestNodeSize)
 		}
 	}
-	if err := p.run(uids); err != nil {
+	if err := p.run(ctx, uids); err != nil {
 		return err
 	}
 	return grown

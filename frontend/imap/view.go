@@ -43,6 +43,8 @@ type view struct {
 	recentFrom mailstore.UID
 	// saved is the result of the last SEARCH with SAVE (RFC 5182), as UIDs.
 	saved []mailstore.Range
+	// contexts are the searches with UPDATE (RFC 5267).
+	contexts []*searchContext
 }
 
 func (b *view) recent() uint32 { return b.list.n - b.list.before(b.recentFrom) }
@@ -192,7 +194,7 @@ func (s *session) announce(o announce) error {
 	if err := s.tellNew(first); err != nil {
 		return err
 	}
-	return s.w.Err()
+	return s.tellUpdates()
 }
 
 // news is what there is to announce.
@@ -281,6 +283,7 @@ func (s *session) tellGone() {
 	if len(b.gone) == 0 {
 		return
 	}
+	s.tellRemoved()
 	if s.qresync {
 		// RFC 7162 section 3.2.10.2.
 		var rs []mailstore.Range
