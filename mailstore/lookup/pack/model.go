@@ -172,7 +172,10 @@ type model struct {
 }
 
 // head is the beginning of a phrase, as a word to compare with.
-type head struct{ word, mask uint64 }
+type head struct {
+	word, mask uint64
+	n          int // length of the phrase
+}
 
 const pairBits = 10
 
@@ -184,7 +187,7 @@ func (m *model) setPhrases(phrases [][]byte) {
 	for i, p := range phrases {
 		var room [8]byte
 		n := copy(room[:], p)
-		m.heads = append(m.heads, head{binary.LittleEndian.Uint64(room[:]), ^uint64(0) >> (64 - 8*n)})
+		m.heads = append(m.heads, head{binary.LittleEndian.Uint64(room[:]), ^uint64(0) >> (64 - 8*n), len(p)})
 		h := hash2(uint64(p[0]) | uint64(p[1])<<8)
 		m.byPair[h] = append(m.byPair[h], uint16(i))
 	}

@@ -17,34 +17,39 @@ func Unpack(dst, packed []byte) ([]byte, error) {
 		return dst, ErrDamaged
 	}
 	start := len(dst)
-	dst = slices.Grow(dst, int(n))
-	out, ok := theModel().unpack(dst[start:start+int(n)], packed[w:])
-	if !ok {
+	end := start + int(n)
+	dst = slices.Grow(dst, int(n)+slack)
+	if !theModel().unpack(dst[start:end+slack], packed[w:]) {
 		return dst[:start], ErrDamaged
 	}
-	return dst[:start+len(out)], nil
+	return dst[:end], nil
 }
 
-// unpack fills out from the bits of in.
-func (m *model) unpack(out, in []byte) ([]byte, bool) {
+// slack is the room behind the text that lets whole words be written.
+const slack = 16
+
+// unpack fills out but for the slack from the bits of in.
+func (m *model) unpack(out, in []byte) bool {
 	var (
 		acc  uint64 // bits to come, the next one lowest
 		have int    // how many of acc are from in; below 0: in had too few
 		at   int
+		end  = len(out) - slack
 		ctx  = uint64(clsFirst)
 		kind uint8 // of the last byte
 	)
-	for at < len(out) {
-		// One symbol takes at most 11+8 bits, and a copy 11+12 more.
+	for at < end {
+		// A copy takes at most 10+8+10+11 bits. Below 48 there are no more in
+		// in, so have is never negative where it shifts.
 		if have < 48 {
 			if len(in) >= 8 {
-				acc |= binary.LittleEndian.Uint64(in) << have
+				acc |= binary.LittleEndian.Uint64(in) << (have & 63)
 				k := (63 - have) >> 3
 				in = in[k:]
 				have += k * 8
 			} else {
 				for have <= 56 && len(in) > 0 {
-					acc |= uint64(in[0]) << have
+					acc |= uint64(in[0]) << (have & 63)
 					in = in[1:]
 					have += 8
 				}
@@ -65,14 +70,17 @@ func (m *model) unpack(out, in []byte) ([]byte, bool) {
 		}
 		switch {
 		case l == 0:
-			return nil, false
+			return false
 		case sym >= symPhrase:
-			p := m.phrases[sym-symPhrase]
-			if len(p) > len(out)-at {
-				return nil, false
+			h := &m.heads[sym-symPhrase]
+			if h.n > end-at {
+				return false
 			}
-			copy(out[at:], p)
-			at += len(p)
+			binary.LittleEndian.PutUint64(out[at:], h.word)
+			if h.n > 8 {
+				copy(out[at+8:], m.phrases[sym-symPhrase][8:])
+			}
+			at += h.n
 		case sym == symEscape:
 			out[at] = byte(acc)
 			acc >>= 8
@@ -86,20 +94,20 @@ func (m *model) unpack(out, in []byte) ([]byte, bool) {
 			}
 			x := lenExtra[slot]
 			n := lenBase[slot] + int(acc&(1<<x-1))
-			acc >>= x
+			acc >>= x & 63
 			have -= int(x)
 			d := m.distTable[acc&(1<<maxBits-1)]
 			l := int(d & 15)
 			if l == 0 {
-				return nil, false
+				return false
 			}
-			acc >>= l
+			acc >>= l & 63
 			base, x := distBase(int(d >> 4))
 			base += int(acc & (1<<x - 1))
-			acc >>= x
+			acc >>= x & 63
 			have -= l + int(x)
-			if base > at || n > len(out)-at {
-				return nil, false
+			if base > at || n > end-at {
+				return false
 			}
 			from := out[at-base:]
 			switch to := out[at : at+n]; {
@@ -107,6 +115,10 @@ func (m *model) unpack(out, in []byte) ([]byte, bool) {
 				for i := range to {
 					to[i] = small[from[i]]
 				}
+			case base >= 8 && n <= 16:
+				to = out[at : at+16]
+				binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(from))
+				binary.LittleEndian.PutUint64(to[8:], binary.LittleEndian.Uint64(from[8:]))
 			case base >= n:
 				copy(to, from)
 			default:
@@ -126,7 +138,7 @@ func (m *model) unpack(out, in []byte) ([]byte, bool) {
 	}
 	// All of in was needed, but for the bits that fill its last byte, which
 	// are 0: one text has one form.
-	return out, len(in) == 0 && have >= 0 && have < 8 && acc == 0
+	return len(in) == 0 && have >= 0 && have < 8 && acc == 0
 }
 
 // small gives letters of ASCII as small ones, and what must not be there for
