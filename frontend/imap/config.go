@@ -54,6 +54,7 @@ type Limits struct {
 	Idle       time.Duration // between two commands after login; 30 min (RFC 9051 section 5.4)
 	Progress   time.Duration // for the next octets of a command or a response; 60 s
 	StillHere  time.Duration // between two signs of life in IDLE; 2 min
+	InProgress time.Duration // between two of a long command; 10 s
 	Quorum     time.Duration // for a read index or a change; 5 s
 	BadLogins  int           // per connection; 3
 	BadPreAuth int           // BAD commands before login; 5
@@ -72,6 +73,7 @@ func (l *Limits) setDefaults() {
 	def(&l.Idle, 30*time.Minute)
 	def(&l.Progress, time.Minute)
 	def(&l.StillHere, 2*time.Minute)
+	def(&l.InProgress, 10*time.Second)
 	def(&l.Quorum, 5*time.Second)
 	def(&l.BadLogins, 3)
 	def(&l.BadPreAuth, 5)

@@ -201,7 +201,7 @@ func (x *searchContext) add(c *call, uids []mailstore.UID) error {
 	slices.Sort(all)
 	if len(x.keys) > 0 {
 		var err error
-		if all, err = c.sortedIn(c.ctx, all, x.keys); err != nil {
+		if all, err = c.sortedIn(c.ctx, all, x.keys, nil); err != nil {
 			return err
 		}
 	}

@@ -23,7 +23,8 @@ type keyPass struct {
 	// take is given what make appended, in the order of UIDs; it stays.
 	take func(u mailstore.UID, key []byte)
 
-	held int64 // of Server.sorting
+	held     int64     // of Server.sorting
+	progress *progress // is told, if it is set
 }
 
 // maxSorting bounds the octets that all SORTs and THREADs of a server may
@@ -80,10 +81,11 @@ func (p *keyPass) scan(ctx context.Context, uids []mailstore.Range) error {
 			m := &b.marks[i]
 			p.take(m.uid, keys[m.off:m.end:m.end])
 		}
+		n := len(b.rows)
 		b.p, b.ctx, b.o = nil, nil, octets{}
 		clear(b.rows)
 		keyBatches.Put(b)
-		return nil
+		return p.progress.step(n)
 	}
 	return inOrder(&s.srv.ahead, next, (*keyBatch).work, put)
 }

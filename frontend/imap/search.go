@@ -97,6 +97,8 @@ type searchRun struct {
 	modseqs []mailstore.ModSeq // of found, when asked for
 	highest mailstore.ModSeq
 	cur     cursor
+	// progress is told, if it is set.
+	progress *progress
 }
 
 // searchBatch is the part of a search that is about a few messages. It may be
@@ -158,6 +160,7 @@ func (r *searchRun) run() error {
 	ctx := r.c.ctx
 	if r.root.cost >= costSummary {
 		// This may take long: a client that goes away ends it.
+		r.progress = s.progress(s.box.count(uids))
 		var stop func() error
 		var err error
 		if ctx, stop, err = s.watched(ctx); err != nil {
@@ -226,10 +229,11 @@ func (r *searchRun) scan(ctx context.Context, uids []mailstore.Range) error {
 				r.add(&b.rows[i])
 			}
 		}
+		n := len(b.rows)
 		b.r, b.ctx, b.o = nil, nil, octets{}
 		clear(b.rows)
 		searchBatches.Put(b)
-		return nil
+		return r.progress.step(n)
 	}
 	if len(uids) == 0 {
 		return nil

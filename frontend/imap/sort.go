@@ -49,7 +49,7 @@ func (c *call) sorted(uids []mailstore.UID, keys []imapwire.SortKey) (order []ma
 	if err != nil {
 		return nil, err
 	}
-	order, err = c.sortedIn(ctx, uids, keys)
+	order, err = c.sortedIn(ctx, uids, keys, c.s.progress(len(uids)))
 	if serr := stop(); serr != nil {
 		return nil, serr
 	}
@@ -57,8 +57,8 @@ func (c *call) sorted(uids []mailstore.UID, keys []imapwire.SortKey) (order []ma
 }
 
 // sortedIn is sorted without a look at the connection.
-func (c *call) sortedIn(ctx context.Context, uids []mailstore.UID, keys []imapwire.SortKey) ([]mailstore.UID, error) {
-	p := keyPass{c: c}
+func (c *call) sortedIn(ctx context.Context, uids []mailstore.UID, keys []imapwire.SortKey, told *progress) ([]mailstore.UID, error) {
+	p := keyPass{c: c, progress: told}
 	defer p.release()
 	for _, k := range keys {
 		p.summaries = p.summaries || k.Kind != imapwire.SortArrival && k.Kind != imapwire.SortSize

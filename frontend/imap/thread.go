@@ -25,7 +25,7 @@ func cmdThread(c *call) error {
 	if err != nil {
 		return err
 	}
-	p := keyPass{c: c, summaries: true}
+	p := keyPass{c: c, summaries: true, progress: c.s.progress(len(r.found))}
 	defer p.release()
 	f := forest{order: how.order}
 	ctx, stop, err := c.s.watched(c.ctx)
