@@ -157,6 +157,12 @@ func cmdList(c *call) error {
 		return err
 	}
 	s := c.s
+	if l.Metadata != nil {
+		var err error
+		if l.Metadata, err = cleanEntries(l.Metadata); err != nil {
+			return err
+		}
+	}
 	if len(l.Patterns) == 1 && l.Patterns[0] == "" && !l.Extended {
 		// Asked for the separator and the root of the reference.
 		s.w.Untagged(`LIST (\Noselect) "/" ""`).CRLF()
@@ -192,6 +198,11 @@ func cmdList(c *call) error {
 		s.listResponse("LIST", n, &l, childInfo)
 		if l.Status != nil && n.box != nil {
 			if err := s.status(n.box, l.Status); err != nil {
+				return err
+			}
+		}
+		if l.Metadata != nil && n.box != nil {
+			if err := s.listMetadata(n.box, l.Metadata); err != nil {
 				return err
 			}
 		}

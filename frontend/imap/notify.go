@@ -24,6 +24,9 @@ type notify struct {
 
 	boxes map[mailstore.MailboxID]watched
 	subs  map[string]struct{}
+	// metadata are the annotations of those mailboxes of which they matter,
+	// and of the account (0).
+	metadata map[mailstore.MailboxID]noted
 
 	pending map[mailstore.MailboxID]struct{}
 	list    bool // the list of mailboxes or subscriptions
@@ -55,10 +58,7 @@ const (
 )
 
 // badEvent lists what can be told (section 3.1).
-const badEvent = "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
-
-// supportedEvents are those of badEvent.
-const supportedEvents = imapwire.NotifyMessageEvents | imapwire.NotifyName | imapwire.NotifySubscription
+const badEvent = "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)"
 
 // cmdNotify is of RFC 5465 section 3.1.
 func cmdNotify(c *call) error {
@@ -68,7 +68,7 @@ func cmdNotify(c *call) error {
 	}
 	n := &notify{pending: map[mailstore.MailboxID]struct{}{}, ownNames: map[string]struct{}{}}
 	for _, g := range q.Groups {
-		if q.Unknown || g.Events&^supportedEvents != 0 {
+		if q.Unknown {
 			return no(badEvent, "Not all of these events can be told")
 		}
 		if g.Filter == imapwire.NotifySelected || g.Filter == imapwire.NotifySelectedDelayed {
@@ -128,8 +128,8 @@ func (c *call) beginNotify(status bool) error {
 	if len(n.boxes) > s.srv.cfg.Limits.Watched {
 		return no("NOTIFICATIONOVERFLOW", "Too many mailboxes to watch")
 	}
-	if !status {
-		return nil
+	if err := n.noteMetadata(s.account, nodes); err != nil || !status {
+		return err
 	}
 	for _, node := range nodes {
 		if node.box == nil || s.box != nil && node.box.ID == s.box.id {
@@ -328,6 +328,10 @@ func (s *session) compare(pending map[mailstore.MailboxID]struct{}, list, all bo
 				fresh[id] = old
 			}
 		}
+		maps.DeleteFunc(n.metadata, func(id mailstore.MailboxID, _ noted) bool {
+			_, there := fresh[id]
+			return id != 0 && !there
+		})
 		if n.boxes, n.subs = fresh, subs; len(fresh) > s.srv.cfg.Limits.Watched {
 			s.notify = &notify{pending: map[mailstore.MailboxID]struct{}{}, ownNames: map[string]struct{}{}}
 			s.w.Status("*", "OK", "NOTIFICATIONOVERFLOW", "Too many mailboxes to watch: NOTIFY is off")
@@ -340,7 +344,13 @@ func (s *session) compare(pending map[mailstore.MailboxID]struct{}, list, all bo
 			pending[id] = struct{}{}
 		}
 	}
-	if n.events&imapwire.NotifyMessageEvents == 0 {
+	if list {
+		// What is of the account has no mailbox in its hint.
+		if err := s.compareMetadata(0, "", false); err != nil {
+			return err
+		}
+	}
+	if n.events&(imapwire.NotifyMessageEvents|imapwire.NotifyMetadata) == 0 {
 		return nil
 	}
 	for _, id := range slices.Sorted(maps.Keys(pending)) {
@@ -353,6 +363,9 @@ func (s *session) compare(pending map[mailstore.MailboxID]struct{}, list, all bo
 			continue // its name is compared when the list is
 		}
 		if err != nil {
+			return err
+		}
+		if err := s.compareMetadata(id, box.Name, box.Subscribed); err != nil {
 			return err
 		}
 		now := watch(&box)

@@ -57,6 +57,9 @@ func init() {
 		"APPEND":      {run: cmdAppend, states: loggedIn, literal: appendLiteral},
 		"IDLE":        {run: cmdIdle, states: loggedIn, noArgs: true},
 		"NOTIFY":      {run: cmdNotify, states: loggedIn}, // RFC 5465
+		// RFC 5464
+		"GETMETADATA": {run: cmdGetMetadata, states: loggedIn},
+		"SETMETADATA": {run: cmdSetMetadata, states: loggedIn, literal: metadataLiteral},
 		// RFC 9208
 		"GETQUOTA":     {run: cmdGetQuota, states: loggedIn},
 		"GETQUOTAROOT": {run: cmdGetQuotaRoot, states: loggedIn},

@@ -69,6 +69,8 @@ type List struct {
 	ReturnSubscribed, ReturnChildren, ReturnSpecialUse bool
 	// Status are the items to return (RFC 5819), nil for none.
 	Status []StatusItem
+	// Metadata are the annotations to return (RFC 9590), nil for none.
+	Metadata []string
 }
 
 // ListArgs reads the arguments of LIST.
@@ -134,6 +136,9 @@ func (s *Scanner) ListArgs() (l List) {
 		case "STATUS":
 			s.SP()
 			l.Status = s.statusItems()
+		case "METADATA":
+			s.SP()
+			l.Metadata = s.entries()
 		default:
 			s.Fail("unknown list return option")
 		}

@@ -215,3 +215,51 @@ func TestNotifyArgs(t *testing.T) {
 		}
 	}
 }
+
+func TestMetadataArgs(t *testing.T) {
+	size := uint32(1024)
+	for in, want := range map[string]GetMetadata{
+		"a GETMETADATA \"\" /shared/comment":                     {Entries: []string{"/shared/comment"}},
+		"a GETMETADATA inbox (/shared/comment \"/private/c d\")": {Mailbox: "INBOX", Entries: []string{"/shared/comment", "/private/c d"}},
+		"a GETMETADATA (MAXSIZE 1024 DEPTH 1) x /shared/comment": {Mailbox: "x", MaxSize: &size, Depth: 1, Entries: []string{"/shared/comment"}},
+		"a GETMETADATA x (maxsize 1024) (/shared/comment)":       {Mailbox: "x", MaxSize: &size, Entries: []string{"/shared/comment"}},
+		"a GETMETADATA x (DEPTH infinity) {2+}\r\n/x":            {Mailbox: "x", Depth: -1, Entries: []string{"/x"}},
+		"a GETMETADATA (DEPTH 0) x (/x)":                         {Mailbox: "x", Entries: []string{"/x"}},
+	} {
+		s := scan(t, in, false)
+		got := s.GetMetadata()
+		if err := s.End(); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v %v", in, got, err)
+		}
+	}
+	for _, in := range []string{
+		"a GETMETADATA", "a GETMETADATA x", "a GETMETADATA x ()", "a GETMETADATA () x /y", "a GETMETADATA (DEPTH 2) x /y", "a GETMETADATA (MAXSIZE) x /y",
+		"a GETMETADATA (MAXSIZE -1) x /y", "a GETMETADATA (SIZE 1) x /y", "a GETMETADATA (DEPTH 1 DEPTH 0) x /y", "a GETMETADATA x (DEPTH 1)",
+		"a GETMETADATA (DEPTH 1) x (DEPTH 1) /y", "a GETMETADATA x /y /z", "a GETMETADATA x (" + strings.Repeat("/y ", maxEntries+1) + ")",
+	} {
+		if accepts(t, in, func(s *Scanner) { s.GetMetadata() }) {
+			t.Errorf("%q is accepted", in)
+		}
+	}
+	s := scan(t, "a SETMETADATA x (/a \"\" /b NIL /c ~{2+}\r\nx\x00 {2+}\r\n/d {1+}\r\ny)", false)
+	box, values := s.SetMetadata()
+	if err := s.End(); err != nil || box != "x" || !reflect.DeepEqual(values, []MetadataValue{{"/a", []byte{}}, {"/b", nil}, {"/c", []byte("x\x00")}, {"/d", []byte("y")}}) {
+		t.Errorf("%q %q %v", box, values, err)
+	}
+	for _, in := range []string{
+		"a SETMETADATA", "a SETMETADATA x", "a SETMETADATA x ()", "a SETMETADATA x (/y)", "a SETMETADATA x (/y z)", "a SETMETADATA x /y NIL",
+		"a SETMETADATA x (/y {1+}\r\n\x00)", "a SETMETADATA x (/y NIL", "a SETMETADATA x (" + strings.Repeat("/y NIL ", maxEntries+1) + ")",
+	} {
+		if accepts(t, in, func(s *Scanner) { s.SetMetadata() }) {
+			t.Errorf("%q is accepted", in)
+		}
+	}
+	for in, ok := range map[string]bool{
+		"a LIST \"\" % RETURN (METADATA (/x))": true, "a LIST \"\" % RETURN (METADATA /x CHILDREN)": true,
+		"a LIST \"\" % RETURN (METADATA)": false, "a LIST \"\" % RETURN (METADATA ())": false,
+	} {
+		if accepts(t, in, func(s *Scanner) { s.ListArgs() }) != ok {
+			t.Errorf("%q: accepted is %v", in, !ok)
+		}
+	}
+}

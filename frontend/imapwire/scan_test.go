@@ -30,8 +30,11 @@ var seeds = []string{
 	"a APPEND x CATENATE (TEXT {1+}\r\nb URL \"/x;UIDVALIDITY=3/;UID=1/;SECTION=1.MIME\" UTF8 (~{1+}\r\nc)) {1+}\r\nd\r\n",
 	"a REPLACE 4 x (\\Draft) {1+}\r\nb\r\n", "a UID REPLACE * {1+}\r\nx CATENATE (URL {1+}\r\ny)\r\n",
 	"a NOTIFY NONE\r\n", "a NOTIFY SET STATUS (SELECTED (MessageNew (UID BODY.PEEK[HEADER.FIELDS (From)]) MessageExpunge FlagChange)) (SUBTREE (x y) (MailboxName)) (MAILBOXES z NONE)\r\n",
+	"a GETMETADATA \"\" /shared/comment\r\n", "a GETMETADATA (MAXSIZE 1024 DEPTH infinity) INBOX (/shared/comment {3+}\r\n/xy)\r\n", "a GETMETADATA INBOX (DEPTH 1) (/private/x)\r\n",
+	"a SETMETADATA INBOX (/private/comment {3+}\r\nabc /shared/x ~{2+}\r\na\x00 /shared/y NIL)\r\n", "a LIST \"\" % RETURN (METADATA (\"/shared/x\") STATUS (MESSAGES))\r\n",
 	"a CHECK\r\n", "a CLOSE\r\n", "a UNSELECT\r\n", "a EXPUNGE\r\n", "a UID EXPUNGE 1:*\r\n",
 	"a SEARCH ALL\r\n", "a UID SEARCH RETURN (MIN MAX COUNT SAVE) CHARSET UTF-8 OR NOT SEEN (FROM x TO {1+}\r\ny) 1:5,7 UID $ HEADER X-Y \"\"\r\n",
+	"a UID SORT RETURN (PARTIAL -1:-5 UPDATE) (REVERSE DATE SUBJECT) UTF-8 ALL\r\n", "a THREAD REFERENCES UTF-8 UNSEEN 1:9\r\n",
 	"a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338 YOUNGER 3 SINCE 1-Feb-1994 SAVEDON \"01-Feb-1994\" KEYWORD $Junk LARGER 3\r\n",
 	"a FETCH 1 ALL\r\n", "a FETCH 1 PREVIEW (LAZY)\r\n", "a FETCH 1 (PREVIEW (LAZY) UID PREVIEW)\r\n", "a FETCH 1:*,3 (FLAGS UID BODY[1.2.HEADER.FIELDS (From \"To\")]<0.100> BINARY.SIZE[1] BINARY.PEEK[2]<1.2> RFC822.TEXT) (CHANGEDSINCE 12)\r\n",
 	"a UID FETCH $ (BODY.PEEK[TEXT] BODYSTRUCTURE BODY ENVELOPE INTERNALDATE RFC822.SIZE MODSEQ EMAILID THREADID SAVEDATE)\r\n",
@@ -68,6 +71,10 @@ func parseAny(name string, s *Scanner) any {
 		return s.Store()
 	case "SEARCH", "UID SEARCH":
 		return s.Search()
+	case "SORT", "UID SORT":
+		return s.Sort()
+	case "THREAD", "UID THREAD":
+		return s.Thread()
 	case "LIST":
 		return s.ListArgs()
 	case "STATUS":
@@ -80,6 +87,11 @@ func parseAny(name string, s *Scanner) any {
 		return fmt.Sprint(m, u)
 	case "APPEND":
 		return s.Append()
+	case "GETMETADATA":
+		return s.GetMetadata()
+	case "SETMETADATA":
+		m, v := s.SetMetadata()
+		return fmt.Sprint(m, v)
 	case "NOTIFY":
 		return s.Notify()
 	case "REPLACE", "UID REPLACE":

@@ -214,6 +214,9 @@ func (d *Door) renameInbox(ctx context.Context, a *lookup.Account, dst string) e
 	if err != nil {
 		return err
 	}
+	if err := d.copyMetadata(ctx, a, inbox.ID, target); err != nil {
+		return err
+	}
 	v := a.Read()
 	uids, err := v.UIDs(inbox.ID)
 	v.Close()

@@ -19,9 +19,9 @@ B> b3 CREATE Lists/two
 B< b3 OK [MAILBOXID (F9)] CREATE completed
 # What cannot be told, and what is wrong.
 A> c1 NOTIFY SET (PERSONAL (AnnotationChange MessageNew MessageExpunge))
-A< c1 NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)] Not all of these events can be told
+A< c1 NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)] Not all of these events can be told
 A> c2 NOTIFY SET (PERSONAL (X-Future))
-A< c2 NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)] Not all of these events can be told
+A< c2 NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)] Not all of these events can be told
 A> c3 NOTIFY SET (PERSONAL (MessageNew))
 A< c3 BAD MessageNew and MessageExpunge go together, and FlagChange with both
 A> c4 NOTIFY SET (SELECTED (MailboxName))
