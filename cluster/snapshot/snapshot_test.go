@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,45 @@ func TestMarkers(t *testing.T) {
 }
 
 // TestSink: a marker above the durable state is refused (rule R1, hazard 7.6).
+// TestOldMarkersStayGone: a marker that was dropped does not come back after a
+// loss of power, and one that a crash left is not read: the key it is sealed
+// under may have been destroyed since.
+func TestOldMarkersStayGone(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := openStore(t, mem, 100)
+	for _, i := range []uint64{10, 20, 30, 40} {
+		if err := s.Put(testMarker(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+	names, err := crashed.List("markers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	if want := []string{markerName(30), markerName(40)}; !slices.Equal(names, want) {
+		t.Errorf("after a loss of power: %q, want %q", names, want)
+	}
+	f, err := crashed.Create(mem.PathJoin("markers", markerName(5)), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte("sealed under a key that is gone")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, crashed, 100)
+	if m, ok := s.Newest(); !ok || m.Index != 40 {
+		t.Errorf("newest %+v", m)
+	}
+	if _, err := crashed.Stat(mem.PathJoin("markers", markerName(5))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the one that was left: %v", err)
+	}
+}
+
 func TestSink(t *testing.T) {
 	durable := uint64(9)
 	s, err := Open(Options{FS: vfs.NewMem(), Dir: "m", Sealer: testSealer(), Durable: func() uint64 { return durable }})

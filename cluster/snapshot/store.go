@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -68,6 +67,7 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
+	var markers []string
 	for _, name := range names {
 		switch {
 		case strings.HasSuffix(name, tempSuffix):
@@ -81,17 +81,24 @@ func Open(o Options) (*Store, error) {
 			}
 			s.staged = &m
 		case strings.HasPrefix(name, markerPrefix):
-			m, err := s.read(name)
-			if err != nil {
-				return nil, err
-			}
-			if markerName(m.Index) != name {
-				return nil, fmt.Errorf("%w: marker %d in %s", logstore.ErrDamaged, m.Index, name)
-			}
-			s.markers = append(s.markers, m)
+			markers = append(markers, name)
 		}
 	}
-	slices.SortFunc(s.markers, func(a, b Marker) int { return cmp.Compare(b.Index, a.Index) })
+	slices.Sort(markers) // their names have indexes of one length
+	slices.Reverse(markers)
+	if err := s.drop(markers[min(keepMarkers, len(markers)):]); err != nil {
+		return nil, err
+	}
+	for _, name := range markers[:min(keepMarkers, len(markers))] {
+		m, err := s.read(name)
+		if err != nil {
+			return nil, err
+		}
+		if markerName(m.Index) != name {
+			return nil, fmt.Errorf("%w: marker %d in %s", logstore.ErrDamaged, m.Index, name)
+		}
+		s.markers = append(s.markers, m)
+	}
 	if s.staged != nil && len(s.markers) > 0 && s.staged.Index <= s.markers[0].Index {
 		// Committed, but a crash brought the old name back.
 		if err := s.AbortInstall(); err != nil {
@@ -195,13 +202,31 @@ func (s *Store) addLocked(m Marker) error {
 	for p := range s.pins {
 		low = min(low, p.index)
 	}
-	for n := len(s.markers); n > keepMarkers && s.markers[n-1].Index < low; n = len(s.markers) {
-		if err := s.o.FS.Remove(s.o.FS.PathJoin(s.o.Dir, markerName(s.markers[n-1].Index))); err != nil {
+	var old []string
+	n := len(s.markers)
+	for ; n > keepMarkers && s.markers[n-1].Index < low; n-- {
+		old = append(old, markerName(s.markers[n-1].Index))
+	}
+	if err := s.drop(old); err != nil {
+		return err
+	}
+	s.markers = s.markers[:n]
+	return nil
+}
+
+// drop removes markers for good: nobody asks for the log keys they are sealed
+// under any more, so none may come back after a loss of power. Older files
+// than those kept are such, left by a crash; they are not read.
+func (s *Store) drop(names []string) error {
+	for _, name := range names {
+		if err := s.o.FS.Remove(s.o.FS.PathJoin(s.o.Dir, name)); err != nil {
 			return fmt.Errorf("snapshot: %w", err)
 		}
-		s.markers = s.markers[:n-1]
 	}
-	return nil
+	if len(names) == 0 {
+		return nil
+	}
+	return s.syncDir()
 }
 
 // Newest returns the newest marker that the durable state covers.
