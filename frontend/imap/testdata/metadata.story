@@ -1,4 +1,5 @@
 # RFC 5464 and RFC 9590.
+server impatient
 A> a1 GETMETADATA "" /shared/comment
 A< * OK [CAPABILITY …] altmail ready
 A< a1 BAD Log in first

@@ -1,4 +1,5 @@
 # RFC 8508.
+server impatient
 message m
 Subject: x
 
