@@ -1,15 +1,10 @@
 package imap
 
 import (
-	"context"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"unicode/utf8"
 
-	"altmail.se/altmail/cluster"
-	"altmail.se/altmail/mailstore/body"
-	"altmail.se/altmail/mailstore/lookup"
 	"altmail.se/altmail/mailstore/storetest"
 )
 
@@ -70,29 +65,10 @@ func FuzzPreview(f *testing.F) {
 	})
 }
 
-// absent has no body of its own, and counts who asks another node.
-type absent struct {
-	lookup.Bodies
-	away    atomic.Bool
-	fetched atomic.Int32
-}
-
-func (a *absent) Open(g cluster.GroupID, id cluster.BodyID) (*body.Handle, error) {
-	if a.away.Load() {
-		return nil, cluster.ErrNotHere
-	}
-	return a.Bodies.Open(g, id)
-}
-
-func (a *absent) Fetch(_ context.Context, g cluster.GroupID, ref cluster.BodyRef) (*body.Handle, error) {
-	a.fetched.Add(1)
-	return a.Bodies.Open(g, ref.ID)
-}
-
 // TestPreviewNotHere: a lazy preview does not wait for another node.
 func TestPreviewNotHere(t *testing.T) {
-	var store absent
-	k := newKitWith(t, storetest.Options{Bodies: func(b lookup.Bodies) lookup.Bodies { store.Bodies = b; return &store }}, nil)
+	var store storetest.Away
+	k := newKitWith(t, storetest.Options{Bodies: store.Wrap}, nil)
 	k.deliver("INBOX", "Subject: x\r\n\r\nHello\r\n")
 	c := k.login("alice")
 	c.ok("SELECT INBOX")
@@ -103,13 +79,13 @@ func TestPreviewNotHere(t *testing.T) {
 		}
 	}
 	expect("FETCH 1 (PREVIEW (LAZY))", `* 1 FETCH (PREVIEW "Hello")`)
-	store.away.Store(true)
+	store.Set(true)
 	expect("FETCH 1 (UID PREVIEW (LAZY))", `* 1 FETCH (UID 1 PREVIEW NIL)`)
-	if n := store.fetched.Load(); n != 0 {
+	if n := store.Asked(); n != 0 {
 		t.Errorf("another node was asked %d times", n)
 	}
 	expect("FETCH 1 (PREVIEW)", `* 1 FETCH (PREVIEW "Hello")`)
-	if n := store.fetched.Load(); n != 1 {
+	if n := store.Asked(); n != 1 {
 		t.Errorf("another node was asked %d times", n)
 	}
 }
