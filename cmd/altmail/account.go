@@ -16,6 +16,7 @@ type accountCmd struct {
 	Show    accountShowCmd    `cmd:"" help:"Show one account."`
 	Passwd  accountPasswdCmd  `cmd:"" help:"Set an account's password."`
 	Quota   accountQuotaCmd   `cmd:"" help:"Set an account's quota."`
+	Mask    accountMaskCmd    `cmd:"" help:"Hide IMAP capabilities from an account's clients."`
 	Suspend accountSuspendCmd `cmd:"" help:"Stop logins and changes; mail still arrives."`
 	Resume  accountResumeCmd  `cmd:"" help:"Undo suspend."`
 	Close   accountCloseCmd   `cmd:"" help:"Close an account: its keys are destroyed, its mail is unreadable at once."`
@@ -136,6 +137,25 @@ func (c *accountQuotaCmd) Run(e *env) error {
 	return err
 }
 
+type accountMaskCmd struct {
+	configFlag
+	jsonFlag
+	Address      string   `arg:"" help:"Any address of the account."`
+	Capabilities []string `arg:"" optional:"" help:"IMAP capabilities that its clients are not told of, from their next login on; none hides none."`
+}
+
+func (c *accountMaskCmd) Run(e *env) error {
+	a, err := c.dial()
+	if err != nil {
+		return err
+	}
+	r, err := unary(e.ctx, a.SetMask, &adminpb.SetMaskRequest{Address: c.Address, Capabilities: c.Capabilities})
+	if err != nil {
+		return err
+	}
+	return printAccount(e, r, c.JSON)
+}
+
 type accountSuspendCmd struct {
 	configFlag
 	Address string `arg:"" help:"Any address of the account."`
@@ -190,14 +210,18 @@ func printAccount(e *env, a *adminpb.Account, asJSON bool) error {
 	if asJSON {
 		return printJSON(e.stdout, a)
 	}
-	return table(e.stdout, []string{"id", a.Id}, [][]string{
+	rows := [][]string{
 		{"addresses", strings.Join(a.Addresses, ", ")},
 		{"status", a.Status},
 		{"group", fmt.Sprint(a.Group)},
 		{"mailboxes", fmt.Sprint(a.Mailboxes)},
 		{"messages", fmt.Sprintf("%d of %s", a.UsedMessages, limit(a.QuotaMessages))},
 		{"bytes", fmt.Sprintf("%d of %s", a.UsedBytes, limit(a.QuotaBytes))},
-	})
+	}
+	if len(a.MaskedCapabilities) > 0 {
+		rows = append(rows, []string{"hidden from IMAP", strings.Join(a.MaskedCapabilities, " ")})
+	}
+	return table(e.stdout, []string{"id", a.Id}, rows)
 }
 
 func limit(n uint64) string {

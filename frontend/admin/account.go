@@ -52,7 +52,8 @@ func (s *Server) show(ctx context.Context, i lookup.AccountInfo) (*adminpb.Accou
 		return nil, err
 	}
 	a.Mailboxes = uint32(len(boxes))
-	return a, nil
+	a.MaskedCapabilities, err = s.c.Lookup.Mask(acct)
+	return a, err
 }
 
 // AddAccount makes an account; its domain becomes one of ours.
@@ -162,6 +163,17 @@ func (s *Server) SetPassword(ctx context.Context, r *connect.Request[adminpb.Set
 func (s *Server) SetQuota(ctx context.Context, r *connect.Request[adminpb.SetQuotaRequest]) (*connect.Response[adminpb.Account], error) {
 	err := s.change(ctx, r.Msg.Address, func(ctx context.Context, a mailstore.AccountID) error {
 		return s.c.Commit.SetQuota(ctx, a, r.Msg.QuotaBytes, r.Msg.QuotaMessages)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.answer(ctx, r.Msg.Address)
+}
+
+// SetMask sets which IMAP capabilities the account's clients are not told of.
+func (s *Server) SetMask(ctx context.Context, r *connect.Request[adminpb.SetMaskRequest]) (*connect.Response[adminpb.Account], error) {
+	err := s.change(ctx, r.Msg.Address, func(ctx context.Context, a mailstore.AccountID) error {
+		return s.c.Commit.SetMask(ctx, a, r.Msg.Capabilities)
 	})
 	if err != nil {
 		return nil, err

@@ -155,6 +155,7 @@ func cmdUnauthenticate(c *call) error {
 	s.sub.Close()
 	s.srv.left(s.account.ID())
 	s.account, s.sub, s.box, s.notify = nil, nil, nil, nil
+	s.masked = nil
 	s.rev2, s.utf8, s.condst, s.qresync = false, false, false, false
 	s.w.UTF8 = false
 	s.stale, s.reset, s.signal = false, false, false
@@ -211,6 +212,10 @@ func (c *call) login(x *sasl.Exchange, msg []byte) error {
 	if err != nil {
 		return err
 	}
+	mask, err := s.srv.cfg.Lookup.Mask(account)
+	if err != nil {
+		return err
+	}
 	if t := s.srv.cfg.Throttle; t != nil {
 		t.Result(s.raw.RemoteAddr(), true)
 	}
@@ -219,6 +224,7 @@ func (c *call) login(x *sasl.Exchange, msg []byte) error {
 	}
 	s.srv.stats.logins.Add(1)
 	s.account = account
+	s.mask(mask)
 	s.identity.Store(uint64(id.Account))
 	s.sub = s.srv.cfg.Feed.Subscribe(id.Account)
 	c.code, c.text = "CAPABILITY "+s.capabilities(), "Logged in"

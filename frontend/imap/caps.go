@@ -38,6 +38,7 @@ func (s *session) capabilities() string {
 		caps = append(caps, "COMPRESS=DEFLATE")
 	}
 	caps = append(caps, "APPENDLIMIT="+strconv.FormatInt(s.srv.cfg.Limits.MessageSize, 10))
+	caps = slices.DeleteFunc(caps, s.isMasked)
 	return strings.Join(caps, " ")
 }
 
@@ -71,6 +72,9 @@ func cmdEnable(c *call) error {
 	s := c.s
 	var enabled []string
 	for _, n := range names {
+		if s.isMasked(n) {
+			continue
+		}
 		switch n {
 		case "IMAP4REV2":
 			n = "IMAP4rev2"

@@ -75,6 +75,7 @@ type session struct {
 	reset   bool // the state was exchanged since box was compared with it
 	signal  bool // sub has something to take
 	notify  *notify
+	masked  map[string]bool // capabilities kept from this account's clients
 
 	kicked   atomic.Bool
 	inIdle   atomic.Bool

@@ -882,18 +882,19 @@ func (x *CompareReplicasResponse) GetEqual() bool {
 }
 
 type Account struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Addresses     []string               `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"` // the main one first
-	Status        string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
-	Group         uint32                 `protobuf:"varint,4,opt,name=group,proto3" json:"group,omitempty"`
-	QuotaBytes    uint64                 `protobuf:"varint,5,opt,name=quota_bytes,json=quotaBytes,proto3" json:"quota_bytes,omitempty"`
-	QuotaMessages uint64                 `protobuf:"varint,6,opt,name=quota_messages,json=quotaMessages,proto3" json:"quota_messages,omitempty"`
-	UsedBytes     uint64                 `protobuf:"varint,7,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
-	UsedMessages  uint64                 `protobuf:"varint,8,opt,name=used_messages,json=usedMessages,proto3" json:"used_messages,omitempty"`
-	Mailboxes     uint32                 `protobuf:"varint,9,opt,name=mailboxes,proto3" json:"mailboxes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Id                 string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Addresses          []string               `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"` // the main one first
+	Status             string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	Group              uint32                 `protobuf:"varint,4,opt,name=group,proto3" json:"group,omitempty"`
+	QuotaBytes         uint64                 `protobuf:"varint,5,opt,name=quota_bytes,json=quotaBytes,proto3" json:"quota_bytes,omitempty"`
+	QuotaMessages      uint64                 `protobuf:"varint,6,opt,name=quota_messages,json=quotaMessages,proto3" json:"quota_messages,omitempty"`
+	UsedBytes          uint64                 `protobuf:"varint,7,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
+	UsedMessages       uint64                 `protobuf:"varint,8,opt,name=used_messages,json=usedMessages,proto3" json:"used_messages,omitempty"`
+	Mailboxes          uint32                 `protobuf:"varint,9,opt,name=mailboxes,proto3" json:"mailboxes,omitempty"`
+	MaskedCapabilities []string               `protobuf:"bytes,10,rep,name=masked_capabilities,json=maskedCapabilities,proto3" json:"masked_capabilities,omitempty"` // of IMAP
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Account) Reset() {
@@ -987,6 +988,13 @@ func (x *Account) GetMailboxes() uint32 {
 		return x.Mailboxes
 	}
 	return 0
+}
+
+func (x *Account) GetMaskedCapabilities() []string {
+	if x != nil {
+		return x.MaskedCapabilities
+	}
+	return nil
 }
 
 type AddAccountRequest struct {
@@ -1353,6 +1361,60 @@ func (x *SetQuotaRequest) GetQuotaMessages() uint64 {
 	return 0
 }
 
+// SetMaskRequest says which IMAP capabilities are kept from an account's
+// clients, from their next login on.
+type SetMaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Capabilities  []string               `protobuf:"bytes,2,rep,name=capabilities,proto3" json:"capabilities,omitempty"` // empty: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMaskRequest) Reset() {
+	*x = SetMaskRequest{}
+	mi := &file_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMaskRequest) ProtoMessage() {}
+
+func (x *SetMaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMaskRequest.ProtoReflect.Descriptor instead.
+func (*SetMaskRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SetMaskRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *SetMaskRequest) GetCapabilities() []string {
+	if x != nil {
+		return x.Capabilities
+	}
+	return nil
+}
+
 type SuspendAccountRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
@@ -1362,7 +1424,7 @@ type SuspendAccountRequest struct {
 
 func (x *SuspendAccountRequest) Reset() {
 	*x = SuspendAccountRequest{}
-	mi := &file_admin_proto_msgTypes[23]
+	mi := &file_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1436,7 @@ func (x *SuspendAccountRequest) String() string {
 func (*SuspendAccountRequest) ProtoMessage() {}
 
 func (x *SuspendAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[23]
+	mi := &file_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1449,7 @@ func (x *SuspendAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendAccountRequest.ProtoReflect.Descriptor instead.
 func (*SuspendAccountRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{23}
+	return file_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SuspendAccountRequest) GetAddress() string {
@@ -1406,7 +1468,7 @@ type ResumeAccountRequest struct {
 
 func (x *ResumeAccountRequest) Reset() {
 	*x = ResumeAccountRequest{}
-	mi := &file_admin_proto_msgTypes[24]
+	mi := &file_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1480,7 @@ func (x *ResumeAccountRequest) String() string {
 func (*ResumeAccountRequest) ProtoMessage() {}
 
 func (x *ResumeAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[24]
+	mi := &file_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1493,7 @@ func (x *ResumeAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeAccountRequest.ProtoReflect.Descriptor instead.
 func (*ResumeAccountRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{24}
+	return file_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResumeAccountRequest) GetAddress() string {
@@ -1450,7 +1512,7 @@ type CloseAccountRequest struct {
 
 func (x *CloseAccountRequest) Reset() {
 	*x = CloseAccountRequest{}
-	mi := &file_admin_proto_msgTypes[25]
+	mi := &file_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1524,7 @@ func (x *CloseAccountRequest) String() string {
 func (*CloseAccountRequest) ProtoMessage() {}
 
 func (x *CloseAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[25]
+	mi := &file_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1537,7 @@ func (x *CloseAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseAccountRequest.ProtoReflect.Descriptor instead.
 func (*CloseAccountRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{25}
+	return file_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CloseAccountRequest) GetAddress() string {
@@ -1493,7 +1555,7 @@ type CloseAccountResponse struct {
 
 func (x *CloseAccountResponse) Reset() {
 	*x = CloseAccountResponse{}
-	mi := &file_admin_proto_msgTypes[26]
+	mi := &file_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1567,7 @@ func (x *CloseAccountResponse) String() string {
 func (*CloseAccountResponse) ProtoMessage() {}
 
 func (x *CloseAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[26]
+	mi := &file_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1580,7 @@ func (x *CloseAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseAccountResponse.ProtoReflect.Descriptor instead.
 func (*CloseAccountResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{26}
+	return file_admin_proto_rawDescGZIP(), []int{27}
 }
 
 type AddAddressRequest struct {
@@ -1531,7 +1593,7 @@ type AddAddressRequest struct {
 
 func (x *AddAddressRequest) Reset() {
 	*x = AddAddressRequest{}
-	mi := &file_admin_proto_msgTypes[27]
+	mi := &file_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1605,7 @@ func (x *AddAddressRequest) String() string {
 func (*AddAddressRequest) ProtoMessage() {}
 
 func (x *AddAddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[27]
+	mi := &file_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1618,7 @@ func (x *AddAddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAddressRequest.ProtoReflect.Descriptor instead.
 func (*AddAddressRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{27}
+	return file_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AddAddressRequest) GetAccount() string {
@@ -1581,7 +1643,7 @@ type AddAddressResponse struct {
 
 func (x *AddAddressResponse) Reset() {
 	*x = AddAddressResponse{}
-	mi := &file_admin_proto_msgTypes[28]
+	mi := &file_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1655,7 @@ func (x *AddAddressResponse) String() string {
 func (*AddAddressResponse) ProtoMessage() {}
 
 func (x *AddAddressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[28]
+	mi := &file_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1668,7 @@ func (x *AddAddressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAddressResponse.ProtoReflect.Descriptor instead.
 func (*AddAddressResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{28}
+	return file_admin_proto_rawDescGZIP(), []int{29}
 }
 
 type ListAddressesRequest struct {
@@ -1618,7 +1680,7 @@ type ListAddressesRequest struct {
 
 func (x *ListAddressesRequest) Reset() {
 	*x = ListAddressesRequest{}
-	mi := &file_admin_proto_msgTypes[29]
+	mi := &file_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1630,7 +1692,7 @@ func (x *ListAddressesRequest) String() string {
 func (*ListAddressesRequest) ProtoMessage() {}
 
 func (x *ListAddressesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[29]
+	mi := &file_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1643,7 +1705,7 @@ func (x *ListAddressesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAddressesRequest.ProtoReflect.Descriptor instead.
 func (*ListAddressesRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{29}
+	return file_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListAddressesRequest) GetAccount() string {
@@ -1662,7 +1724,7 @@ type ListAddressesResponse struct {
 
 func (x *ListAddressesResponse) Reset() {
 	*x = ListAddressesResponse{}
-	mi := &file_admin_proto_msgTypes[30]
+	mi := &file_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1736,7 @@ func (x *ListAddressesResponse) String() string {
 func (*ListAddressesResponse) ProtoMessage() {}
 
 func (x *ListAddressesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[30]
+	mi := &file_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1749,7 @@ func (x *ListAddressesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAddressesResponse.ProtoReflect.Descriptor instead.
 func (*ListAddressesResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{30}
+	return file_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListAddressesResponse) GetAddresses() []string {
@@ -1706,7 +1768,7 @@ type RemoveAddressRequest struct {
 
 func (x *RemoveAddressRequest) Reset() {
 	*x = RemoveAddressRequest{}
-	mi := &file_admin_proto_msgTypes[31]
+	mi := &file_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1780,7 @@ func (x *RemoveAddressRequest) String() string {
 func (*RemoveAddressRequest) ProtoMessage() {}
 
 func (x *RemoveAddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[31]
+	mi := &file_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +1793,7 @@ func (x *RemoveAddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAddressRequest.ProtoReflect.Descriptor instead.
 func (*RemoveAddressRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{31}
+	return file_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveAddressRequest) GetAddress() string {
@@ -1749,7 +1811,7 @@ type RemoveAddressResponse struct {
 
 func (x *RemoveAddressResponse) Reset() {
 	*x = RemoveAddressResponse{}
-	mi := &file_admin_proto_msgTypes[32]
+	mi := &file_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1823,7 @@ func (x *RemoveAddressResponse) String() string {
 func (*RemoveAddressResponse) ProtoMessage() {}
 
 func (x *RemoveAddressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[32]
+	mi := &file_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1836,7 @@ func (x *RemoveAddressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAddressResponse.ProtoReflect.Descriptor instead.
 func (*RemoveAddressResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{32}
+	return file_admin_proto_rawDescGZIP(), []int{33}
 }
 
 type CheckRequest struct {
@@ -1787,7 +1849,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_admin_proto_msgTypes[33]
+	mi := &file_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1861,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[33]
+	mi := &file_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1874,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{33}
+	return file_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckRequest) GetBodies() bool {
@@ -1835,7 +1897,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_admin_proto_msgTypes[34]
+	mi := &file_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1909,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[34]
+	mi := &file_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1922,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{34}
+	return file_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckResponse) GetProblems() []string {
@@ -1906,7 +1968,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_admin_proto_msgTypes[35]
+	mi := &file_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +1980,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[35]
+	mi := &file_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +1993,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{35}
+	return file_admin_proto_rawDescGZIP(), []int{36}
 }
 
 type StatsResponse struct {
@@ -1943,7 +2005,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_admin_proto_msgTypes[36]
+	mi := &file_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2017,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[36]
+	mi := &file_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2030,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{36}
+	return file_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StatsResponse) GetStats() []*StatsResponse_Stat {
@@ -1992,7 +2054,7 @@ type CompareReplicasResponse_Group struct {
 
 func (x *CompareReplicasResponse_Group) Reset() {
 	*x = CompareReplicasResponse_Group{}
-	mi := &file_admin_proto_msgTypes[37]
+	mi := &file_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2066,7 @@ func (x *CompareReplicasResponse_Group) String() string {
 func (*CompareReplicasResponse_Group) ProtoMessage() {}
 
 func (x *CompareReplicasResponse_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[37]
+	mi := &file_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2134,7 @@ type StatsResponse_Stat struct {
 
 func (x *StatsResponse_Stat) Reset() {
 	*x = StatsResponse_Stat{}
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2146,7 @@ func (x *StatsResponse_Stat) String() string {
 func (*StatsResponse_Stat) ProtoMessage() {}
 
 func (x *StatsResponse_Stat) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2159,7 @@ func (x *StatsResponse_Stat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse_Stat.ProtoReflect.Descriptor instead.
 func (*StatsResponse_Stat) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{36, 0}
+	return file_admin_proto_rawDescGZIP(), []int{37, 0}
 }
 
 func (x *StatsResponse_Stat) GetName() string {
@@ -2184,7 +2246,7 @@ const file_admin_proto_rawDesc = "" +
 	"\x05agree\x18\x03 \x01(\rR\x05agree\x12\x16\n" +
 	"\x06differ\x18\x04 \x01(\rR\x06differ\x12\x18\n" +
 	"\aunknown\x18\x05 \x01(\rR\aunknown\x12\x14\n" +
-	"\x05equal\x18\x06 \x01(\bR\x05equal\"\x8f\x02\n" +
+	"\x05equal\x18\x06 \x01(\bR\x05equal\"\xc0\x02\n" +
 	"\aAccount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\taddresses\x18\x02 \x03(\tR\taddresses\x12\x16\n" +
@@ -2196,7 +2258,9 @@ const file_admin_proto_rawDesc = "" +
 	"\n" +
 	"used_bytes\x18\a \x01(\x04R\tusedBytes\x12#\n" +
 	"\rused_messages\x18\b \x01(\x04R\fusedMessages\x12\x1c\n" +
-	"\tmailboxes\x18\t \x01(\rR\tmailboxes\"\x91\x01\n" +
+	"\tmailboxes\x18\t \x01(\rR\tmailboxes\x12/\n" +
+	"\x13masked_capabilities\x18\n" +
+	" \x03(\tR\x12maskedCapabilities\"\x91\x01\n" +
 	"\x11AddAccountRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\fR\bpassword\x12\x1f\n" +
@@ -2219,7 +2283,10 @@ const file_admin_proto_rawDesc = "" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1f\n" +
 	"\vquota_bytes\x18\x02 \x01(\x04R\n" +
 	"quotaBytes\x12%\n" +
-	"\x0equota_messages\x18\x03 \x01(\x04R\rquotaMessages\"1\n" +
+	"\x0equota_messages\x18\x03 \x01(\x04R\rquotaMessages\"N\n" +
+	"\x0eSetMaskRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\"\n" +
+	"\fcapabilities\x18\x02 \x03(\tR\fcapabilities\"1\n" +
 	"\x15SuspendAccountRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"0\n" +
 	"\x14ResumeAccountRequest\x12\x18\n" +
@@ -2251,7 +2318,7 @@ const file_admin_proto_rawDesc = "" +
 	"\x05stats\x18\x01 \x03(\v2$.altmail.admin.v1.StatsResponse.StatR\x05stats\x1a0\n" +
 	"\x04Stat\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value2\xf1\f\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value2\xb9\r\n" +
 	"\x05Admin\x12`\n" +
 	"\rClusterStatus\x12&.altmail.admin.v1.ClusterStatusRequest\x1a'.altmail.admin.v1.ClusterStatusResponse\x12Z\n" +
 	"\vCreateToken\x12$.altmail.admin.v1.CreateTokenRequest\x1a%.altmail.admin.v1.CreateTokenResponse\x12H\n" +
@@ -2264,7 +2331,8 @@ const file_admin_proto_rawDesc = "" +
 	"\fListAccounts\x12%.altmail.admin.v1.ListAccountsRequest\x1a&.altmail.admin.v1.ListAccountsResponse\x12N\n" +
 	"\vShowAccount\x12$.altmail.admin.v1.ShowAccountRequest\x1a\x19.altmail.admin.v1.Account\x12Z\n" +
 	"\vSetPassword\x12$.altmail.admin.v1.SetPasswordRequest\x1a%.altmail.admin.v1.SetPasswordResponse\x12H\n" +
-	"\bSetQuota\x12!.altmail.admin.v1.SetQuotaRequest\x1a\x19.altmail.admin.v1.Account\x12T\n" +
+	"\bSetQuota\x12!.altmail.admin.v1.SetQuotaRequest\x1a\x19.altmail.admin.v1.Account\x12F\n" +
+	"\aSetMask\x12 .altmail.admin.v1.SetMaskRequest\x1a\x19.altmail.admin.v1.Account\x12T\n" +
 	"\x0eSuspendAccount\x12'.altmail.admin.v1.SuspendAccountRequest\x1a\x19.altmail.admin.v1.Account\x12R\n" +
 	"\rResumeAccount\x12&.altmail.admin.v1.ResumeAccountRequest\x1a\x19.altmail.admin.v1.Account\x12]\n" +
 	"\fCloseAccount\x12%.altmail.admin.v1.CloseAccountRequest\x1a&.altmail.admin.v1.CloseAccountResponse\x12W\n" +
@@ -2287,7 +2355,7 @@ func file_admin_proto_rawDescGZIP() []byte {
 	return file_admin_proto_rawDescData
 }
 
-var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_admin_proto_goTypes = []any{
 	(*ClusterStatusRequest)(nil),          // 0: altmail.admin.v1.ClusterStatusRequest
 	(*ClusterStatusResponse)(nil),         // 1: altmail.admin.v1.ClusterStatusResponse
@@ -2312,30 +2380,31 @@ var file_admin_proto_goTypes = []any{
 	(*SetPasswordRequest)(nil),            // 20: altmail.admin.v1.SetPasswordRequest
 	(*SetPasswordResponse)(nil),           // 21: altmail.admin.v1.SetPasswordResponse
 	(*SetQuotaRequest)(nil),               // 22: altmail.admin.v1.SetQuotaRequest
-	(*SuspendAccountRequest)(nil),         // 23: altmail.admin.v1.SuspendAccountRequest
-	(*ResumeAccountRequest)(nil),          // 24: altmail.admin.v1.ResumeAccountRequest
-	(*CloseAccountRequest)(nil),           // 25: altmail.admin.v1.CloseAccountRequest
-	(*CloseAccountResponse)(nil),          // 26: altmail.admin.v1.CloseAccountResponse
-	(*AddAddressRequest)(nil),             // 27: altmail.admin.v1.AddAddressRequest
-	(*AddAddressResponse)(nil),            // 28: altmail.admin.v1.AddAddressResponse
-	(*ListAddressesRequest)(nil),          // 29: altmail.admin.v1.ListAddressesRequest
-	(*ListAddressesResponse)(nil),         // 30: altmail.admin.v1.ListAddressesResponse
-	(*RemoveAddressRequest)(nil),          // 31: altmail.admin.v1.RemoveAddressRequest
-	(*RemoveAddressResponse)(nil),         // 32: altmail.admin.v1.RemoveAddressResponse
-	(*CheckRequest)(nil),                  // 33: altmail.admin.v1.CheckRequest
-	(*CheckResponse)(nil),                 // 34: altmail.admin.v1.CheckResponse
-	(*StatsRequest)(nil),                  // 35: altmail.admin.v1.StatsRequest
-	(*StatsResponse)(nil),                 // 36: altmail.admin.v1.StatsResponse
-	(*CompareReplicasResponse_Group)(nil), // 37: altmail.admin.v1.CompareReplicasResponse.Group
-	(*StatsResponse_Stat)(nil),            // 38: altmail.admin.v1.StatsResponse.Stat
+	(*SetMaskRequest)(nil),                // 23: altmail.admin.v1.SetMaskRequest
+	(*SuspendAccountRequest)(nil),         // 24: altmail.admin.v1.SuspendAccountRequest
+	(*ResumeAccountRequest)(nil),          // 25: altmail.admin.v1.ResumeAccountRequest
+	(*CloseAccountRequest)(nil),           // 26: altmail.admin.v1.CloseAccountRequest
+	(*CloseAccountResponse)(nil),          // 27: altmail.admin.v1.CloseAccountResponse
+	(*AddAddressRequest)(nil),             // 28: altmail.admin.v1.AddAddressRequest
+	(*AddAddressResponse)(nil),            // 29: altmail.admin.v1.AddAddressResponse
+	(*ListAddressesRequest)(nil),          // 30: altmail.admin.v1.ListAddressesRequest
+	(*ListAddressesResponse)(nil),         // 31: altmail.admin.v1.ListAddressesResponse
+	(*RemoveAddressRequest)(nil),          // 32: altmail.admin.v1.RemoveAddressRequest
+	(*RemoveAddressResponse)(nil),         // 33: altmail.admin.v1.RemoveAddressResponse
+	(*CheckRequest)(nil),                  // 34: altmail.admin.v1.CheckRequest
+	(*CheckResponse)(nil),                 // 35: altmail.admin.v1.CheckResponse
+	(*StatsRequest)(nil),                  // 36: altmail.admin.v1.StatsRequest
+	(*StatsResponse)(nil),                 // 37: altmail.admin.v1.StatsResponse
+	(*CompareReplicasResponse_Group)(nil), // 38: altmail.admin.v1.CompareReplicasResponse.Group
+	(*StatsResponse_Stat)(nil),            // 39: altmail.admin.v1.StatsResponse.Stat
 }
 var file_admin_proto_depIdxs = []int32{
 	2,  // 0: altmail.admin.v1.ClusterStatusResponse.nodes:type_name -> altmail.admin.v1.NodeStatus
 	3,  // 1: altmail.admin.v1.ClusterStatusResponse.groups:type_name -> altmail.admin.v1.GroupStatus
 	4,  // 2: altmail.admin.v1.GroupStatus.replicas:type_name -> altmail.admin.v1.ReplicaStatus
-	37, // 3: altmail.admin.v1.CompareReplicasResponse.groups:type_name -> altmail.admin.v1.CompareReplicasResponse.Group
+	38, // 3: altmail.admin.v1.CompareReplicasResponse.groups:type_name -> altmail.admin.v1.CompareReplicasResponse.Group
 	15, // 4: altmail.admin.v1.ListAccountsResponse.accounts:type_name -> altmail.admin.v1.Account
-	38, // 5: altmail.admin.v1.StatsResponse.stats:type_name -> altmail.admin.v1.StatsResponse.Stat
+	39, // 5: altmail.admin.v1.StatsResponse.stats:type_name -> altmail.admin.v1.StatsResponse.Stat
 	0,  // 6: altmail.admin.v1.Admin.ClusterStatus:input_type -> altmail.admin.v1.ClusterStatusRequest
 	5,  // 7: altmail.admin.v1.Admin.CreateToken:input_type -> altmail.admin.v1.CreateTokenRequest
 	7,  // 8: altmail.admin.v1.Admin.Leave:input_type -> altmail.admin.v1.LeaveRequest
@@ -2347,35 +2416,37 @@ var file_admin_proto_depIdxs = []int32{
 	19, // 14: altmail.admin.v1.Admin.ShowAccount:input_type -> altmail.admin.v1.ShowAccountRequest
 	20, // 15: altmail.admin.v1.Admin.SetPassword:input_type -> altmail.admin.v1.SetPasswordRequest
 	22, // 16: altmail.admin.v1.Admin.SetQuota:input_type -> altmail.admin.v1.SetQuotaRequest
-	23, // 17: altmail.admin.v1.Admin.SuspendAccount:input_type -> altmail.admin.v1.SuspendAccountRequest
-	24, // 18: altmail.admin.v1.Admin.ResumeAccount:input_type -> altmail.admin.v1.ResumeAccountRequest
-	25, // 19: altmail.admin.v1.Admin.CloseAccount:input_type -> altmail.admin.v1.CloseAccountRequest
-	27, // 20: altmail.admin.v1.Admin.AddAddress:input_type -> altmail.admin.v1.AddAddressRequest
-	29, // 21: altmail.admin.v1.Admin.ListAddresses:input_type -> altmail.admin.v1.ListAddressesRequest
-	31, // 22: altmail.admin.v1.Admin.RemoveAddress:input_type -> altmail.admin.v1.RemoveAddressRequest
-	33, // 23: altmail.admin.v1.Admin.Check:input_type -> altmail.admin.v1.CheckRequest
-	35, // 24: altmail.admin.v1.Admin.Stats:input_type -> altmail.admin.v1.StatsRequest
-	1,  // 25: altmail.admin.v1.Admin.ClusterStatus:output_type -> altmail.admin.v1.ClusterStatusResponse
-	6,  // 26: altmail.admin.v1.Admin.CreateToken:output_type -> altmail.admin.v1.CreateTokenResponse
-	8,  // 27: altmail.admin.v1.Admin.Leave:output_type -> altmail.admin.v1.LeaveResponse
-	10, // 28: altmail.admin.v1.Admin.Evict:output_type -> altmail.admin.v1.EvictResponse
-	12, // 29: altmail.admin.v1.Admin.Transfer:output_type -> altmail.admin.v1.TransferResponse
-	14, // 30: altmail.admin.v1.Admin.CompareReplicas:output_type -> altmail.admin.v1.CompareReplicasResponse
-	15, // 31: altmail.admin.v1.Admin.AddAccount:output_type -> altmail.admin.v1.Account
-	18, // 32: altmail.admin.v1.Admin.ListAccounts:output_type -> altmail.admin.v1.ListAccountsResponse
-	15, // 33: altmail.admin.v1.Admin.ShowAccount:output_type -> altmail.admin.v1.Account
-	21, // 34: altmail.admin.v1.Admin.SetPassword:output_type -> altmail.admin.v1.SetPasswordResponse
-	15, // 35: altmail.admin.v1.Admin.SetQuota:output_type -> altmail.admin.v1.Account
-	15, // 36: altmail.admin.v1.Admin.SuspendAccount:output_type -> altmail.admin.v1.Account
-	15, // 37: altmail.admin.v1.Admin.ResumeAccount:output_type -> altmail.admin.v1.Account
-	26, // 38: altmail.admin.v1.Admin.CloseAccount:output_type -> altmail.admin.v1.CloseAccountResponse
-	28, // 39: altmail.admin.v1.Admin.AddAddress:output_type -> altmail.admin.v1.AddAddressResponse
-	30, // 40: altmail.admin.v1.Admin.ListAddresses:output_type -> altmail.admin.v1.ListAddressesResponse
-	32, // 41: altmail.admin.v1.Admin.RemoveAddress:output_type -> altmail.admin.v1.RemoveAddressResponse
-	34, // 42: altmail.admin.v1.Admin.Check:output_type -> altmail.admin.v1.CheckResponse
-	36, // 43: altmail.admin.v1.Admin.Stats:output_type -> altmail.admin.v1.StatsResponse
-	25, // [25:44] is the sub-list for method output_type
-	6,  // [6:25] is the sub-list for method input_type
+	23, // 17: altmail.admin.v1.Admin.SetMask:input_type -> altmail.admin.v1.SetMaskRequest
+	24, // 18: altmail.admin.v1.Admin.SuspendAccount:input_type -> altmail.admin.v1.SuspendAccountRequest
+	25, // 19: altmail.admin.v1.Admin.ResumeAccount:input_type -> altmail.admin.v1.ResumeAccountRequest
+	26, // 20: altmail.admin.v1.Admin.CloseAccount:input_type -> altmail.admin.v1.CloseAccountRequest
+	28, // 21: altmail.admin.v1.Admin.AddAddress:input_type -> altmail.admin.v1.AddAddressRequest
+	30, // 22: altmail.admin.v1.Admin.ListAddresses:input_type -> altmail.admin.v1.ListAddressesRequest
+	32, // 23: altmail.admin.v1.Admin.RemoveAddress:input_type -> altmail.admin.v1.RemoveAddressRequest
+	34, // 24: altmail.admin.v1.Admin.Check:input_type -> altmail.admin.v1.CheckRequest
+	36, // 25: altmail.admin.v1.Admin.Stats:input_type -> altmail.admin.v1.StatsRequest
+	1,  // 26: altmail.admin.v1.Admin.ClusterStatus:output_type -> altmail.admin.v1.ClusterStatusResponse
+	6,  // 27: altmail.admin.v1.Admin.CreateToken:output_type -> altmail.admin.v1.CreateTokenResponse
+	8,  // 28: altmail.admin.v1.Admin.Leave:output_type -> altmail.admin.v1.LeaveResponse
+	10, // 29: altmail.admin.v1.Admin.Evict:output_type -> altmail.admin.v1.EvictResponse
+	12, // 30: altmail.admin.v1.Admin.Transfer:output_type -> altmail.admin.v1.TransferResponse
+	14, // 31: altmail.admin.v1.Admin.CompareReplicas:output_type -> altmail.admin.v1.CompareReplicasResponse
+	15, // 32: altmail.admin.v1.Admin.AddAccount:output_type -> altmail.admin.v1.Account
+	18, // 33: altmail.admin.v1.Admin.ListAccounts:output_type -> altmail.admin.v1.ListAccountsResponse
+	15, // 34: altmail.admin.v1.Admin.ShowAccount:output_type -> altmail.admin.v1.Account
+	21, // 35: altmail.admin.v1.Admin.SetPassword:output_type -> altmail.admin.v1.SetPasswordResponse
+	15, // 36: altmail.admin.v1.Admin.SetQuota:output_type -> altmail.admin.v1.Account
+	15, // 37: altmail.admin.v1.Admin.SetMask:output_type -> altmail.admin.v1.Account
+	15, // 38: altmail.admin.v1.Admin.SuspendAccount:output_type -> altmail.admin.v1.Account
+	15, // 39: altmail.admin.v1.Admin.ResumeAccount:output_type -> altmail.admin.v1.Account
+	27, // 40: altmail.admin.v1.Admin.CloseAccount:output_type -> altmail.admin.v1.CloseAccountResponse
+	29, // 41: altmail.admin.v1.Admin.AddAddress:output_type -> altmail.admin.v1.AddAddressResponse
+	31, // 42: altmail.admin.v1.Admin.ListAddresses:output_type -> altmail.admin.v1.ListAddressesResponse
+	33, // 43: altmail.admin.v1.Admin.RemoveAddress:output_type -> altmail.admin.v1.RemoveAddressResponse
+	35, // 44: altmail.admin.v1.Admin.Check:output_type -> altmail.admin.v1.CheckResponse
+	37, // 45: altmail.admin.v1.Admin.Stats:output_type -> altmail.admin.v1.StatsResponse
+	26, // [26:46] is the sub-list for method output_type
+	6,  // [6:26] is the sub-list for method input_type
 	6,  // [6:6] is the sub-list for extension type_name
 	6,  // [6:6] is the sub-list for extension extendee
 	0,  // [0:6] is the sub-list for field type_name
@@ -2393,7 +2464,7 @@ func file_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_proto_rawDesc), len(file_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -61,6 +61,8 @@ const (
 	AdminSetPasswordProcedure = "/altmail.admin.v1.Admin/SetPassword"
 	// AdminSetQuotaProcedure is the fully-qualified name of the Admin's SetQuota RPC.
 	AdminSetQuotaProcedure = "/altmail.admin.v1.Admin/SetQuota"
+	// AdminSetMaskProcedure is the fully-qualified name of the Admin's SetMask RPC.
+	AdminSetMaskProcedure = "/altmail.admin.v1.Admin/SetMask"
 	// AdminSuspendAccountProcedure is the fully-qualified name of the Admin's SuspendAccount RPC.
 	AdminSuspendAccountProcedure = "/altmail.admin.v1.Admin/SuspendAccount"
 	// AdminResumeAccountProcedure is the fully-qualified name of the Admin's ResumeAccount RPC.
@@ -94,6 +96,7 @@ type AdminClient interface {
 	ShowAccount(context.Context, *connect.Request[adminpb.ShowAccountRequest]) (*connect.Response[adminpb.Account], error)
 	SetPassword(context.Context, *connect.Request[adminpb.SetPasswordRequest]) (*connect.Response[adminpb.SetPasswordResponse], error)
 	SetQuota(context.Context, *connect.Request[adminpb.SetQuotaRequest]) (*connect.Response[adminpb.Account], error)
+	SetMask(context.Context, *connect.Request[adminpb.SetMaskRequest]) (*connect.Response[adminpb.Account], error)
 	SuspendAccount(context.Context, *connect.Request[adminpb.SuspendAccountRequest]) (*connect.Response[adminpb.Account], error)
 	ResumeAccount(context.Context, *connect.Request[adminpb.ResumeAccountRequest]) (*connect.Response[adminpb.Account], error)
 	CloseAccount(context.Context, *connect.Request[adminpb.CloseAccountRequest]) (*connect.Response[adminpb.CloseAccountResponse], error)
@@ -183,6 +186,12 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("SetQuota")),
 			connect.WithClientOptions(opts...),
 		),
+		setMask: connect.NewClient[adminpb.SetMaskRequest, adminpb.Account](
+			httpClient,
+			baseURL+AdminSetMaskProcedure,
+			connect.WithSchema(adminMethods.ByName("SetMask")),
+			connect.WithClientOptions(opts...),
+		),
 		suspendAccount: connect.NewClient[adminpb.SuspendAccountRequest, adminpb.Account](
 			httpClient,
 			baseURL+AdminSuspendAccountProcedure,
@@ -247,6 +256,7 @@ type adminClient struct {
 	showAccount     *connect.Client[adminpb.ShowAccountRequest, adminpb.Account]
 	setPassword     *connect.Client[adminpb.SetPasswordRequest, adminpb.SetPasswordResponse]
 	setQuota        *connect.Client[adminpb.SetQuotaRequest, adminpb.Account]
+	setMask         *connect.Client[adminpb.SetMaskRequest, adminpb.Account]
 	suspendAccount  *connect.Client[adminpb.SuspendAccountRequest, adminpb.Account]
 	resumeAccount   *connect.Client[adminpb.ResumeAccountRequest, adminpb.Account]
 	closeAccount    *connect.Client[adminpb.CloseAccountRequest, adminpb.CloseAccountResponse]
@@ -312,6 +322,11 @@ func (c *adminClient) SetQuota(ctx context.Context, req *connect.Request[adminpb
 	return c.setQuota.CallUnary(ctx, req)
 }
 
+// SetMask calls altmail.admin.v1.Admin.SetMask.
+func (c *adminClient) SetMask(ctx context.Context, req *connect.Request[adminpb.SetMaskRequest]) (*connect.Response[adminpb.Account], error) {
+	return c.setMask.CallUnary(ctx, req)
+}
+
 // SuspendAccount calls altmail.admin.v1.Admin.SuspendAccount.
 func (c *adminClient) SuspendAccount(ctx context.Context, req *connect.Request[adminpb.SuspendAccountRequest]) (*connect.Response[adminpb.Account], error) {
 	return c.suspendAccount.CallUnary(ctx, req)
@@ -367,6 +382,7 @@ type AdminHandler interface {
 	ShowAccount(context.Context, *connect.Request[adminpb.ShowAccountRequest]) (*connect.Response[adminpb.Account], error)
 	SetPassword(context.Context, *connect.Request[adminpb.SetPasswordRequest]) (*connect.Response[adminpb.SetPasswordResponse], error)
 	SetQuota(context.Context, *connect.Request[adminpb.SetQuotaRequest]) (*connect.Response[adminpb.Account], error)
+	SetMask(context.Context, *connect.Request[adminpb.SetMaskRequest]) (*connect.Response[adminpb.Account], error)
 	SuspendAccount(context.Context, *connect.Request[adminpb.SuspendAccountRequest]) (*connect.Response[adminpb.Account], error)
 	ResumeAccount(context.Context, *connect.Request[adminpb.ResumeAccountRequest]) (*connect.Response[adminpb.Account], error)
 	CloseAccount(context.Context, *connect.Request[adminpb.CloseAccountRequest]) (*connect.Response[adminpb.CloseAccountResponse], error)
@@ -452,6 +468,12 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("SetQuota")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminSetMaskHandler := connect.NewUnaryHandler(
+		AdminSetMaskProcedure,
+		svc.SetMask,
+		connect.WithSchema(adminMethods.ByName("SetMask")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminSuspendAccountHandler := connect.NewUnaryHandler(
 		AdminSuspendAccountProcedure,
 		svc.SuspendAccount,
@@ -524,6 +546,8 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminSetPasswordHandler.ServeHTTP(w, r)
 		case AdminSetQuotaProcedure:
 			adminSetQuotaHandler.ServeHTTP(w, r)
+		case AdminSetMaskProcedure:
+			adminSetMaskHandler.ServeHTTP(w, r)
 		case AdminSuspendAccountProcedure:
 			adminSuspendAccountHandler.ServeHTTP(w, r)
 		case AdminResumeAccountProcedure:
@@ -591,6 +615,10 @@ func (UnimplementedAdminHandler) SetPassword(context.Context, *connect.Request[a
 
 func (UnimplementedAdminHandler) SetQuota(context.Context, *connect.Request[adminpb.SetQuotaRequest]) (*connect.Response[adminpb.Account], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.SetQuota is not implemented"))
+}
+
+func (UnimplementedAdminHandler) SetMask(context.Context, *connect.Request[adminpb.SetMaskRequest]) (*connect.Response[adminpb.Account], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.SetMask is not implemented"))
 }
 
 func (UnimplementedAdminHandler) SuspendAccount(context.Context, *connect.Request[adminpb.SuspendAccountRequest]) (*connect.Response[adminpb.Account], error) {
