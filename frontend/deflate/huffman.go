@@ -83,7 +83,6 @@ var (
 type tables struct {
 	lit, dst []entry
 	lens     [maxLit + maxDst]uint8
-	count    int // of lens
 }
 
 var tablePool = sync.Pool{New: func() any {
