@@ -7,6 +7,7 @@ import (
 
 	"altmail.se/altmail/cmd/altmail/config"
 	"altmail.se/altmail/frontend/admin/adminpb"
+	"altmail.se/altmail/mailstore/lookup"
 )
 
 // accountCmd is the noun account.
@@ -16,7 +17,7 @@ type accountCmd struct {
 	Show    accountShowCmd    `cmd:"" help:"Show one account."`
 	Passwd  accountPasswdCmd  `cmd:"" help:"Set an account's password."`
 	Quota   accountQuotaCmd   `cmd:"" help:"Set an account's quota."`
-	Mask    accountMaskCmd    `cmd:"" help:"Hide IMAP capabilities from an account's clients."`
+	Mask    accountMaskCmd    `cmd:"" help:"Hide IMAP capabilities from an account's clients, or turn optional ones on."`
 	Suspend accountSuspendCmd `cmd:"" help:"Stop logins and changes; mail still arrives."`
 	Resume  accountResumeCmd  `cmd:"" help:"Undo suspend."`
 	Close   accountCloseCmd   `cmd:"" help:"Close an account: its keys are destroyed, its mail is unreadable at once."`
@@ -141,7 +142,7 @@ type accountMaskCmd struct {
 	configFlag
 	jsonFlag
 	Address      string   `arg:"" help:"Any address of the account."`
-	Capabilities []string `arg:"" optional:"" help:"IMAP capabilities that its clients are not told of, from their next login on; none hides none."`
+	Capabilities []string `arg:"" optional:"" help:"IMAP capabilities that its clients are not told of, from their next login on; none hides none. With + before it, one that is off by default is turned on: +UIDONLY (some clients cannot bear its sight), +MESSAGELIMIT=N (at most N messages a command)."`
 }
 
 func (c *accountMaskCmd) Run(e *env) error {
@@ -218,8 +219,12 @@ func printAccount(e *env, a *adminpb.Account, asJSON bool) error {
 		{"messages", fmt.Sprintf("%d of %s", a.UsedMessages, limit(a.QuotaMessages))},
 		{"bytes", fmt.Sprintf("%d of %s", a.UsedBytes, limit(a.QuotaBytes))},
 	}
-	if len(a.MaskedCapabilities) > 0 {
-		rows = append(rows, []string{"hidden from IMAP", strings.Join(a.MaskedCapabilities, " ")})
+	hidden, on := lookup.SplitMask(a.MaskedCapabilities)
+	if len(hidden) > 0 {
+		rows = append(rows, []string{"hidden from IMAP", strings.Join(hidden, " ")})
+	}
+	if len(on) > 0 {
+		rows = append(rows, []string{"turned on for IMAP", strings.Join(on, " ")})
 	}
 	return table(e.stdout, []string{"id", a.Id}, rows)
 }

@@ -155,8 +155,8 @@ func cmdUnauthenticate(c *call) error {
 	s.sub.Close()
 	s.srv.left(s.account.ID())
 	s.account, s.sub, s.box, s.notify = nil, nil, nil, nil
-	s.masked = nil
-	s.rev2, s.utf8, s.condst, s.qresync = false, false, false, false
+	s.masked, s.optional = nil, nil
+	s.rev2, s.utf8, s.condst, s.qresync, s.uidonly = false, false, false, false, false
 	s.w.UTF8 = false
 	s.stale, s.reset, s.signal = false, false, false
 	s.identity.Store(0)

@@ -37,6 +37,7 @@ func (s *session) capabilities() string {
 	if !s.compressed() {
 		caps = append(caps, "COMPRESS=DEFLATE")
 	}
+	caps = append(caps, s.optional...)
 	caps = append(caps, "APPENDLIMIT="+strconv.FormatInt(s.srv.cfg.Limits.MessageSize, 10))
 	caps = slices.DeleteFunc(caps, s.isMasked)
 	return strings.Join(caps, " ")
@@ -87,6 +88,11 @@ func cmdEnable(c *call) error {
 			// RFC 7162 section 3.2.3.
 			s.enableCondstore()
 			s.qresync = true
+		case "UIDONLY":
+			if !s.turnedOn(n) {
+				continue
+			}
+			s.enableUIDOnly()
 		default:
 			continue // RFC 9051: unknown ones are ignored
 		}

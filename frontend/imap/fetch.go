@@ -120,8 +120,8 @@ func (f *fetcher) plan(q *imapwire.Fetch) {
 		// RFC 7162 section 3.1.4.1.
 		f.atts = append(f.atts, imapwire.FetchAtt{Item: imapwire.FetchModSeq})
 	}
-	if f.c.uid() && !has(imapwire.FetchUID) {
-		// RFC 9051 section 6.4.9.
+	if f.c.uid() && !f.s.uidonly && !has(imapwire.FetchUID) {
+		// RFC 9051 section 6.4.9; a UIDFETCH response begins with it.
 		f.atts = append([]imapwire.FetchAtt{{Item: imapwire.FetchUID}}, f.atts...)
 	}
 	for _, a := range f.atts {

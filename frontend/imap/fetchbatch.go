@@ -158,9 +158,7 @@ func (b *fetchBatch) begin(w sink, m *mailstore.Message) (out []byte, ok bool) {
 	if seq == 0 {
 		return nil, false
 	}
-	out = append(w.Buf(), '*', ' ')
-	out = strconv.AppendUint(out, uint64(seq), 10)
-	return append(out, " FETCH ("...), true
+	return b.f.s.beginFetch(w.Buf(), seq, m.UID), true
 }
 
 // row answers what is known without the content.

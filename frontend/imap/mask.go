@@ -3,6 +3,8 @@ package imap
 import (
 	"slices"
 	"strings"
+
+	"altmail.se/altmail/mailstore/lookup"
 )
 
 // inRev2 are the capabilities that IMAP4rev2 has built in (RFC 9051 appendix
@@ -13,8 +15,9 @@ var inRev2 = []string{"BINARY", "ENABLE", "ESEARCH", "IDLE", "LIST-EXTENDED", "L
 // needs names, for capabilities, those that are nothing without them.
 var needs = map[string][]string{
 	"CONDSTORE":     {"QRESYNC"},
-	"ENABLE":        {"QRESYNC", "UTF8=ACCEPT"},
+	"ENABLE":        {"QRESYNC", "UTF8=ACCEPT", "UIDONLY"},
 	"LIST-EXTENDED": {"LIST-STATUS", "LIST-METADATA"},
+	"ESEARCH":       {"MULTISEARCH"},
 	"METADATA":      {"LIST-METADATA"},
 	"SORT":          {"CONTEXT=SORT"},
 	"SPECIAL-USE":   {"CREATE-SPECIAL-USE"},
@@ -22,9 +25,10 @@ var needs = map[string][]string{
 
 // mask keeps capabilities from the client, and what is nothing without them.
 // The commands stay: a client that uses what it was not told of is not one
-// that is protected from itself.
+// that is protected from itself. Capabilities with a "+" are turned on.
 func (s *session) mask(caps []string) {
 	s.masked = nil
+	caps, s.optional = lookup.SplitMask(caps)
 	if len(caps) == 0 {
 		return
 	}
@@ -52,4 +56,10 @@ func (s *session) isMasked(c string) bool {
 	c = strings.ToUpper(c)
 	family, _, _ := strings.Cut(c, "=")
 	return s.masked[c] || s.masked[family]
+}
+
+// turnedOn reports whether a capability that is off by default is announced to
+// this account's clients.
+func (s *session) turnedOn(c string) bool {
+	return slices.Contains(s.optional, c) && !s.isMasked(c)
 }

@@ -40,6 +40,9 @@ func (c *call) search(q *imapwire.Search) (*searchRun, error) {
 	if err := c.tagInUse(q); err != nil {
 		return nil, err
 	}
+	if q.Numbered && c.s.uidonly {
+		return nil, errUIDRequired
+	}
 	c.numbered = q.Numbered
 	r := &searchRun{c: c, modseq: q.ModSeq}
 	var err error

@@ -39,7 +39,7 @@ func (c *call) readOpened(sel *imapwire.Select) (o opened, err error) {
 	}
 	// RFC 3501 section 6.3.1; where it is far to the first one, it is left
 	// out, which that section allows.
-	if !c.s.rev2 && o.box.Unseen > 0 {
+	if !c.s.rev2 && !c.s.uidonly && o.box.Unseen > 0 {
 		if o.unseen, err = firstUnseen(v, o.box.ID); err != nil {
 			return o, err
 		}
@@ -63,6 +63,9 @@ func (c *call) open(readOnly bool) error {
 	}
 	if sel.QResync != nil && !s.qresync {
 		return bad("QRESYNC needs ENABLE QRESYNC") // RFC 7162 section 3.2.5
+	}
+	if sel.QResync != nil && sel.QResync.MatchSeqs != nil && s.uidonly {
+		return errUIDRequired // they are sequence numbers
 	}
 	if s.box != nil {
 		// Whether it succeeds or not, nothing is selected afterwards.

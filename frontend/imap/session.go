@@ -61,6 +61,7 @@ type session struct {
 	utf8    bool // ENABLE UTF8=ACCEPT or IMAP4rev2
 	condst  bool // any command that enables CONDSTORE was given
 	qresync bool // ENABLE QRESYNC
+	uidonly bool // ENABLE UIDONLY
 	bad     int  // BAD commands in a row
 	badAuth int
 	// held is what this session has of Server.memory, for the literals of this
@@ -76,6 +77,8 @@ type session struct {
 	signal  bool // sub has something to take
 	notify  *notify
 	masked  map[string]bool // capabilities kept from this account's clients
+	// optional are those that are off by default and turned on for them.
+	optional []string
 
 	kicked   atomic.Bool
 	inIdle   atomic.Bool

@@ -284,7 +284,7 @@ func normalize(s string) string {
 //
 //	# comment
 //	message NAME          the lines up to a single "." are a message
-//	store DIRECTIVE       quota BYTES [MESSAGES] | unavailable | available
+//	store DIRECTIVE       quota BYTES [MESSAGES] | mask CAPABILITY... | unavailable | available
 //	server OPTION         before any client: tlsonly | limit OCTETS | connections N | impatient
 //	X> text               client X sends a line; {{NAME}} is a message as a literal,
 //	                      {{V}} the last UIDVALIDITY that any client was told
@@ -504,6 +504,10 @@ func (k *kit) option(opt string) {
 			k.t.Fatal(err)
 		}
 		if err := k.stack.Commit.SetQuota(context.Background(), k.alice, n, m); err != nil {
+			k.t.Fatal(err)
+		}
+	case "mask":
+		if err := k.stack.Commit.SetMask(context.Background(), k.alice, strings.Fields(arg)); err != nil {
 			k.t.Fatal(err)
 		}
 	case "unavailable", "available":

@@ -19,6 +19,9 @@ type command struct {
 	// from the client's view, unless they are UID commands.
 	sequence bool
 	uid      bool
+	// numbers is set for commands that name or return messages by their
+	// sequence numbers: those that have a UID twin.
+	numbers bool
 	// quiet is set for commands after which nothing is announced, because
 	// they leave no mailbox selected or told all of it.
 	quiet bool
@@ -88,6 +91,10 @@ func init() {
 		"UID REPLACE":  {run: cmdReplace, states: selected, writes: true, uid: true, literal: replaceLiteral},
 		"UID EXPUNGE":  {run: cmdUIDExpunge, states: selected, writes: true, uid: true}, // RFC 4315
 	}
+	for name, c := range commands {
+		// EXPUNGE has no arguments, and UID EXPUNGE is something else.
+		c.numbers = !c.noArgs && commands["UID "+name] != nil
+	}
 }
 
 // command returns what a name stands for if it is allowed now. This is asked
@@ -105,6 +112,8 @@ func (s *session) command(name string) (*command, error) {
 			return nil, bad("No mailbox is selected")
 		}
 		return nil, bad("Logged in already")
+	case c.numbers && s.uidonly:
+		return nil, errUIDRequired
 	case c.writes && s.box.readOnly:
 		return nil, no("READ-ONLY", "Mailbox is open read-only")
 	}

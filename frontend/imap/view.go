@@ -284,8 +284,8 @@ func (s *session) tellGone() {
 		return
 	}
 	s.tellRemoved()
-	if s.qresync {
-		// RFC 7162 section 3.2.10.2.
+	if s.qresync || s.uidonly {
+		// RFC 7162 section 3.2.10.2, RFC 9586 section 3.3.
 		var rs []mailstore.Range
 		for _, u := range b.gone {
 			rs = addUID(rs, u)
@@ -304,10 +304,8 @@ func (s *session) tellGone() {
 // tellFlags writes a FETCH response with the flags of a message. With modseq
 // alone the flags are left out (RFC 7162 section 3.1.3 on .SILENT).
 func (s *session) tellFlags(seq uint32, m *mailstore.Message, uid, modseqOnly bool) {
-	out := append(s.w.Buf(), "* "...)
-	out = strconv.AppendUint(out, uint64(seq), 10)
-	out = append(out, " FETCH ("...)
-	if uid {
+	out := s.beginFetch(s.w.Buf(), seq, m.UID)
+	if uid && !s.uidonly {
 		out = append(out, "UID "...)
 		out = strconv.AppendUint(out, uint64(m.UID), 10)
 		out = append(out, ' ')

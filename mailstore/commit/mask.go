@@ -9,7 +9,8 @@ import (
 )
 
 // SetMask sets which IMAP capabilities are kept from an account's clients, from
-// their next login on; none for no mask. Its errors are mailstore.ErrBadName,
+// their next login on, and with a "+" before them which are turned on that are
+// off by default; none for no mask. Its errors are mailstore.ErrBadName,
 // ErrLimit, ErrNoAccount and cluster's.
 func (d *Door) SetMask(ctx context.Context, id mailstore.AccountID, caps []string) error {
 	clean, err := lookup.CleanMask(caps)

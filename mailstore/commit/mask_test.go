@@ -45,7 +45,17 @@ func TestMask(t *testing.T) {
 			t.Errorf("%v, want %v", err, want)
 		}
 	}
-	for _, bad := range []string{"", "å", "a\r\nb", "(x)", strings.Repeat("x", lookup.MaxCapability+1)} {
+	if err := s.Commit.SetMask(ctx, a.ID(), []string{"+uidonly", "MOVE", "+MESSAGELIMIT=1000"}); err != nil {
+		t.Fatal(err)
+	}
+	mask(a, "+UIDONLY", "MOVE", "+MESSAGELIMIT=1000")
+	if hidden, on := lookup.SplitMask([]string{"+UIDONLY", "MOVE"}); !slices.Equal(hidden, []string{"MOVE"}) || !slices.Equal(on, []string{"UIDONLY"}) {
+		t.Errorf("%q %q", hidden, on)
+	}
+	if err := s.Commit.SetMask(ctx, a.ID(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"+", "+MOVE", "++UIDONLY", "+MESSAGELIMIT", "+MESSAGELIMIT=", "+MESSAGELIMIT=0", "+MESSAGELIMIT=07", "+MESSAGELIMIT=x", "+MESSAGELIMIT=4294967296", "", "å", "a\r\nb", "(x)", strings.Repeat("x", lookup.MaxCapability+1)} {
 		if _, err := lookup.CleanMask([]string{bad}); !errors.Is(err, mailstore.ErrBadName) {
 			t.Errorf("%q: %v", bad, err)
 		}

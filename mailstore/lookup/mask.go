@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"altmail.se/altmail/crypto/keyring"
@@ -14,8 +15,9 @@ const (
 	MaxCapability = 64 // octets of one
 )
 
-// CleanMask returns capabilities in capitals, each once. What cannot be a
-// capability is mailstore.ErrBadName, too many are mailstore.ErrLimit.
+// CleanMask returns capabilities in capitals, each once. One with a "+" before
+// it is not hidden but turned on: it is one that is off by default. What cannot
+// be a capability is mailstore.ErrBadName, too many are mailstore.ErrLimit.
 func CleanMask(caps []string) ([]string, error) {
 	out := make([]string, 0, len(caps))
 	seen := make(map[string]bool, len(caps))
@@ -23,6 +25,9 @@ func CleanMask(caps []string) ([]string, error) {
 		c = strings.ToUpper(c)
 		if len(c) > MaxCapability || CheckKeyword(c) != nil {
 			return nil, fmt.Errorf("%w: no capability has this name", mailstore.ErrBadName)
+		}
+		if name, on := strings.CutPrefix(c, "+"); on && !optional(name) {
+			return nil, fmt.Errorf("%w: no capability that can be turned on has this name: UIDONLY, MESSAGELIMIT=N", mailstore.ErrBadName)
 		}
 		if !seen[c] {
 			seen[c] = true
@@ -33,6 +38,31 @@ func CleanMask(caps []string) ([]string, error) {
 		return nil, fmt.Errorf("%w: %d capabilities", mailstore.ErrLimit, len(out))
 	}
 	return out, nil
+}
+
+// optional reports whether a capability is off by default.
+func optional(name string) bool {
+	if name == "UIDONLY" {
+		return true
+	}
+	n, ok := strings.CutPrefix(name, "MESSAGELIMIT=")
+	if !ok {
+		return false
+	}
+	v, err := strconv.ParseUint(n, 10, 31)
+	return err == nil && v > 0 && n[0] != '0'
+}
+
+// SplitMask parts a mask into what is hidden and what is turned on.
+func SplitMask(caps []string) (hidden, on []string) {
+	for _, c := range caps {
+		if name, plus := strings.CutPrefix(c, "+"); plus {
+			on = append(on, name)
+		} else {
+			hidden = append(hidden, c)
+		}
+	}
+	return hidden, on
 }
 
 // maskSetting is the name of the setting that holds an account's mask.
@@ -50,7 +80,7 @@ func (a *Account) SealMask(caps []string) (setting string, sealed []byte) {
 }
 
 // Mask returns the IMAP capabilities that are kept from the account's clients,
-// as this node knows it.
+// and those that are turned on for them (SplitMask), as this node knows it.
 func (d *Door) Mask(a *Account) ([]string, error) {
 	r := d.cfg.Directory.Read()
 	defer d.close(r)

@@ -892,7 +892,7 @@ type Account struct {
 	UsedBytes          uint64                 `protobuf:"varint,7,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
 	UsedMessages       uint64                 `protobuf:"varint,8,opt,name=used_messages,json=usedMessages,proto3" json:"used_messages,omitempty"`
 	Mailboxes          uint32                 `protobuf:"varint,9,opt,name=mailboxes,proto3" json:"mailboxes,omitempty"`
-	MaskedCapabilities []string               `protobuf:"bytes,10,rep,name=masked_capabilities,json=maskedCapabilities,proto3" json:"masked_capabilities,omitempty"` // of IMAP
+	MaskedCapabilities []string               `protobuf:"bytes,10,rep,name=masked_capabilities,json=maskedCapabilities,proto3" json:"masked_capabilities,omitempty"` // of IMAP; with "+" before them, turned on
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1362,7 +1362,8 @@ func (x *SetQuotaRequest) GetQuotaMessages() uint64 {
 }
 
 // SetMaskRequest says which IMAP capabilities are kept from an account's
-// clients, from their next login on.
+// clients, from their next login on; and with "+" before them, which are turned
+// on that are off by default: UIDONLY and MESSAGELIMIT=N.
 type SetMaskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
