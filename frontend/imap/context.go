@@ -12,6 +12,7 @@ import (
 // section 4.3).
 type searchContext struct {
 	tag    string
+	where  string // what else its responses are marked with
 	uid    bool
 	root   *matcher
 	keys   []imapwire.SortKey // of a SORT
@@ -40,7 +41,7 @@ func (c *call) tagInUse(q *imapwire.Search) error {
 }
 
 // follow begins to tell the changes of a result, or says that it does not.
-func (r *searchRun) follow(keys []imapwire.SortKey) {
+func (r *searchRun) follow(keys []imapwire.SortKey, where string) {
 	s := r.c.s
 	refuse := ""
 	switch {
@@ -52,13 +53,18 @@ func (r *searchRun) follow(keys []imapwire.SortKey) {
 		refuse = "Not for searches of bodies"
 	}
 	if refuse != "" {
-		// Section 4.3.1: the search itself goes on.
-		s.w.Status("*", "NO", `NOUPDATE "`+s.frame.Tag+`"`, refuse)
+		s.noUpdate(refuse)
 		return
 	}
 	s.box.contexts = append(s.box.contexts, &searchContext{
-		tag: s.frame.Tag, uid: r.c.uid(), root: r.root, keys: keys, result: slices.Clone(r.order), modseq: s.box.modseq,
+		tag: s.frame.Tag, where: where, uid: r.c.uid(), root: r.root, keys: keys, result: slices.Clone(r.order), modseq: s.box.modseq,
 	})
+}
+
+// noUpdate says that a result is not followed (RFC 5267 section 4.3.1): the
+// search itself goes on.
+func (s *session) noUpdate(why string) {
+	s.w.Status("*", "NO", `NOUPDATE "`+s.frame.Tag+`"`, why)
 }
 
 // cmdCancelUpdate is of RFC 5267 section 4.3.5.
@@ -127,7 +133,7 @@ func (x *searchContext) update(s *session) error {
 		return err
 	}
 	c := &call{s: s, cmd: &command{uid: x.uid}, ctx: s.ctx}
-	r := searchRun{c: c, root: x.root}
+	r := searchRun{c: c, box: s.box, root: x.root}
 	r.cur.list = &s.box.list
 	var rs []mailstore.Range
 	for _, u := range uids {
@@ -229,13 +235,13 @@ func (x *searchContext) tell(s *session, what string, pairs []contextPair) {
 	}
 	out := append(s.w.Buf(), "* ESEARCH (TAG "...)
 	out = imapwire.AppendString(out, x.tag, false)
-	out = append(out, ')')
+	out = append(append(out, x.where...), ')')
 	if x.uid {
 		out = append(out, " UID"...)
 	}
 	out = append(out, ' ')
 	out = append(append(out, what...), " ("...)
-	r := searchRun{c: &call{s: s, cmd: &command{uid: x.uid}}}
+	r := searchRun{c: &call{s: s, cmd: &command{uid: x.uid}}, box: s.box}
 	if len(x.keys) == 0 {
 		// Sections 4.3.3 and 4.3.4: where the order is the mailbox's the place
 		// may be left to the client.

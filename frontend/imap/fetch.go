@@ -171,7 +171,7 @@ func (f *fetcher) next(uids *[]mailstore.Range) (b *fetchBatch, octets int64, la
 	if len(f.rows) == 0 && len(*uids) > 0 {
 		v := f.s.account.Read()
 		f.rows = nil // batches have the old ones
-		*uids, err = f.s.collect(v, &f.rows, *uids, rowBatch)
+		*uids, err = collect(v, f.s.box.id, &f.rows, *uids, rowBatch)
 		v.Close()
 		if err != nil {
 			return b, 0, true, err
@@ -253,11 +253,11 @@ func (f *fetcher) put(b *fetchBatch) error {
 	return f.c.ctx.Err()
 }
 
-// collect reads up to max messages of the ranges, and returns the ranges that
-// are left.
-func (s *session) collect(v *lookup.View, rows *[]mailstore.Message, uids []mailstore.Range, max int) ([]mailstore.Range, error) {
+// collect reads up to max messages of the ranges of a mailbox, and returns the
+// ranges that are left.
+func collect(v *lookup.View, box mailstore.MailboxID, rows *[]mailstore.Message, uids []mailstore.Range, max int) ([]mailstore.Range, error) {
 	out := (*rows)[:0]
-	err := v.Messages(s.box.id, uids, func(m *mailstore.Message) error {
+	err := v.Messages(box, uids, func(m *mailstore.Message) error {
 		out = append(out, *m)
 		if len(out) == max {
 			return errStop
@@ -291,7 +291,7 @@ func (c *call) rows(uids []mailstore.Range, fn func(*mailstore.Message) error) e
 	var rows []mailstore.Message
 	for len(uids) > 0 {
 		v := c.s.account.Read()
-		rest, err := c.s.collect(v, &rows, uids, rowBatch)
+		rest, err := collect(v, c.s.box.id, &rows, uids, rowBatch)
 		v.Close()
 		if err != nil {
 			return err

@@ -127,7 +127,7 @@ func (b *fetchBatch) find() error {
 		v := s.account.Read()
 		defer v.Close()
 		if !b.found {
-			if _, err := s.collect(v, &b.room, b.uids, rowBatch); err != nil {
+			if _, err := collect(v, s.box.id, &b.room, b.uids, rowBatch); err != nil {
 				return err
 			}
 			b.rows = b.room

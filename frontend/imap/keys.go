@@ -121,7 +121,7 @@ func (b *keyBatch) read() error {
 	b.keys, b.marks = b.keys[:0], b.marks[:0]
 	v := s.account.Read()
 	defer v.Close()
-	if _, err := s.collect(v, &b.rows, b.uids, rowBatch); err != nil {
+	if _, err := collect(v, s.box.id, &b.rows, b.uids, rowBatch); err != nil {
 		return err
 	}
 	if b.p.summaries {

@@ -76,8 +76,9 @@ type matcher struct {
 	needle  needle
 }
 
-// compile makes a search ready: numbers become UIDs, texts are decoded.
-func (c *call) compile(q *imapwire.Search) (*matcher, error) {
+// compile makes a search of a mailbox ready: numbers become UIDs, texts are
+// decoded.
+func (c *call) compile(q *imapwire.Search, b *view) (*matcher, error) {
 	decode := func(s string) (string, error) {
 		if !utf8.ValidString(s) {
 			return "", &imapwire.SyntaxError{Text: "Text is not in the charset of the search"}
@@ -94,13 +95,13 @@ func (c *call) compile(q *imapwire.Search) (*matcher, error) {
 		}
 		decode = func(s string) (string, error) { return enc.NewDecoder().String(s) }
 	}
-	return c.compileKey(&q.Key, decode, time.Now())
+	return c.compileKey(&q.Key, b, decode, time.Now())
 }
 
-func (c *call) compileKey(k *imapwire.SearchKey, decode func(string) (string, error), now time.Time) (*matcher, error) {
+func (c *call) compileKey(k *imapwire.SearchKey, b *view, decode func(string) (string, error), now time.Time) (*matcher, error) {
 	m := &matcher{op: k.Op, cost: costRow}
 	for i := range k.Kids {
-		kid, err := c.compileKey(&k.Kids[i], decode, now)
+		kid, err := c.compileKey(&k.Kids[i], b, decode, now)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +119,7 @@ func (c *call) compileKey(k *imapwire.SearchKey, decode func(string) (string, er
 		slices.SortStableFunc(m.kids, func(a, b *matcher) int { return cmp.Compare(a.cost, b.cost) })
 	case imapwire.SearchSeq, imapwire.SearchUID:
 		m.cost = costNone
-		m.ranges = c.searchSet(k)
+		m.ranges = b.searchSet(k)
 	case imapwire.SearchFlag:
 		if !strings.HasPrefix(k.Text, `\`) {
 			m.keyword = k.Text
@@ -155,8 +156,7 @@ func (c *call) compileKey(k *imapwire.SearchKey, decode func(string) (string, er
 
 // searchSet turns a set in a search into UIDs. Numbers without a message match
 // nothing.
-func (c *call) searchSet(k *imapwire.SearchKey) []mailstore.Range {
-	b := c.s.box
+func (b *view) searchSet(k *imapwire.SearchKey) []mailstore.Range {
 	if k.Set.Saved {
 		return b.known(b.saved)
 	}

@@ -44,9 +44,9 @@ func (c *call) search(q *imapwire.Search) (*searchRun, error) {
 		return nil, errUIDRequired
 	}
 	c.numbered = q.Numbered
-	r := &searchRun{c: c, modseq: q.ModSeq}
+	r := &searchRun{c: c, box: c.s.box, modseq: q.ModSeq}
 	var err error
-	if r.root, err = c.compile(q); err != nil {
+	if r.root, err = c.compile(q, r.box); err != nil {
 		return nil, err
 	}
 	return r, r.run()
@@ -68,10 +68,10 @@ func (r *searchRun) finish(q *imapwire.Search, name string, keys []imapwire.Sort
 		s.box.saved = r.toSave(q)
 	}
 	if q.Return&imapwire.ReturnUpdate != 0 {
-		r.follow(keys)
+		r.follow(keys, "")
 	}
 	if q.Extended {
-		r.extended(q)
+		r.extended(q, "")
 		return
 	}
 	out := append(s.w.Buf(), "* "...)
@@ -92,6 +92,7 @@ func (r *searchRun) finish(q *imapwire.Search, name string, keys []imapwire.Sort
 // searchRun is one search in execution.
 type searchRun struct {
 	c      *call
+	box    *view // that is searched
 	root   *matcher
 	modseq bool
 
@@ -126,11 +127,11 @@ func (r *searchRun) number(u mailstore.UID) uint32 {
 	if r.c.uid() {
 		return uint32(u)
 	}
-	return r.c.s.box.list.seq(u)
+	return r.box.list.seq(u)
 }
 
 func (r *searchRun) add(m *mailstore.Message) {
-	if r.cur.seq(m.UID) == 0 || r.c.s.box.isGone(m.UID) {
+	if r.cur.seq(m.UID) == 0 || r.box.isGone(m.UID) {
 		return // not announced, or expunged
 	}
 	r.found = append(r.found, m.UID)
@@ -140,18 +141,41 @@ func (r *searchRun) add(m *mailstore.Message) {
 	}
 }
 
+// run searches. This may take long: a client that goes away ends it.
 func (r *searchRun) run() error {
 	s := r.c.s
-	r.cur.list = &s.box.list
-	uids := s.box.known([]mailstore.Range{{First: 1, Last: s.box.list.last()}})
-	if narrow, ok := r.root.narrow(); ok {
-		uids = s.box.known(narrow)
+	uids := r.candidates()
+	if r.root.cost < costSummary {
+		return r.look(r.c.ctx, uids)
 	}
+	r.progress = s.progress(r.box.count(uids))
+	ctx, stop, err := s.watched(r.c.ctx)
+	if err != nil {
+		return err
+	}
+	err = r.look(ctx, uids)
+	if serr := stop(); serr != nil {
+		return serr
+	}
+	return err
+}
+
+// candidates returns the messages outside of which nothing matches.
+func (r *searchRun) candidates() []mailstore.Range {
+	if narrow, ok := r.root.narrow(); ok {
+		return r.box.known(narrow)
+	}
+	return r.box.known([]mailstore.Range{{First: 1, Last: r.box.list.last()}})
+}
+
+// look finds what matches among the candidates.
+func (r *searchRun) look(ctx context.Context, uids []mailstore.Range) error {
+	r.cur.list = &r.box.list
 	if r.root.cost == costNone && !r.modseq {
 		// Nothing of a message has to be looked at.
 		cand := candidate{row: &mailstore.Message{}}
 		for _, rg := range uids {
-			s.box.list.each(rg, func(u mailstore.UID) {
+			r.box.list.each(rg, func(u mailstore.UID) {
 				cand.row.UID = u
 				if r.root.eval(&cand) == yes {
 					r.add(cand.row)
@@ -159,21 +183,6 @@ func (r *searchRun) run() error {
 			})
 		}
 		return nil
-	}
-	ctx := r.c.ctx
-	if r.root.cost >= costSummary {
-		// This may take long: a client that goes away ends it.
-		r.progress = s.progress(s.box.count(uids))
-		var stop func() error
-		var err error
-		if ctx, stop, err = s.watched(ctx); err != nil {
-			return err
-		}
-		err = r.scan(ctx, uids)
-		if serr := stop(); serr != nil {
-			return serr
-		}
-		return err
 	}
 	return r.scan(ctx, uids)
 }
@@ -220,7 +229,7 @@ func (r *searchRun) scan(ctx context.Context, uids []mailstore.Range) error {
 	next := func() (*searchBatch, int64, bool, error) {
 		b := searchBatches.Get().(*searchBatch)
 		b.r, b.ctx = r, ctx
-		b.uids, uids = r.c.s.box.list.cut(uids, size)
+		b.uids, uids = r.box.list.cut(uids, size)
 		return b, held, len(uids) == 0, ctx.Err()
 	}
 	put := func(b *searchBatch) error {
@@ -251,10 +260,10 @@ func (b *searchBatch) decide() error {
 	s := b.r.c.s
 	v := s.account.Read()
 	defer v.Close()
-	if _, err := s.collect(v, &b.rows, b.uids, rowBatch); err != nil {
+	if _, err := collect(v, b.r.box.id, &b.rows, b.uids, rowBatch); err != nil {
 		return err
 	}
-	cand := candidate{ctx: b.ctx, recentFrom: s.box.recentFrom}
+	cand := candidate{ctx: b.ctx, recentFrom: b.r.box.recentFrom}
 	if s.rev2 {
 		cand.recentFrom = 1<<32 - 1
 	}
@@ -284,7 +293,7 @@ func (b *searchBatch) decide() error {
 		}
 		cand.row = &b.rows[i]
 		var err error
-		if b.verdicts[i], err = b.look(k, &cand); err != nil {
+		if b.verdicts[i], err = b.open(k, &cand); err != nil {
 			return err
 		}
 		k++
@@ -292,9 +301,9 @@ func (b *searchBatch) decide() error {
 	return nil
 }
 
-// look decides on a message by its summary or, if that does not do, by its
+// open decides on a message by its summary or, if that does not do, by its
 // octets.
-func (b *searchBatch) look(i int, cand *candidate) (verdict, error) {
+func (b *searchBatch) open(i int, cand *candidate) (verdict, error) {
 	ok, err := b.gathered.Open(i, &b.content)
 	if !ok || err != nil {
 		return never, err
@@ -351,8 +360,9 @@ func (r *searchRun) few(q *imapwire.Search, all []mailstore.UID) []mailstore.UID
 }
 
 // extended writes an ESEARCH response (RFC 4731 section 3.1, for SORT RFC 5267
-// section 3.2). Nothing that was not asked for is in it.
-func (r *searchRun) extended(q *imapwire.Search) {
+// section 3.2). Nothing that was not asked for is in it. where says which
+// mailbox it is about, if that is not known to be the selected one.
+func (r *searchRun) extended(q *imapwire.Search, where string) {
 	s, ret := r.c.s, q.Return
 	if ret&^(imapwire.ReturnUpdate|imapwire.ReturnContext) == imapwire.ReturnSave {
 		return // RFC 5182 section 2.1: nothing is returned
@@ -360,7 +370,7 @@ func (r *searchRun) extended(q *imapwire.Search) {
 	out := append(s.w.Buf(), "* ESEARCH (TAG "...)
 	// The tag is a string: some clients want its quotes.
 	out = imapwire.AppendString(out, s.frame.Tag, false)
-	out = append(out, ')')
+	out = append(append(out, where...), ')')
 	if r.c.uid() {
 		out = append(out, " UID"...)
 	}

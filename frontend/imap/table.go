@@ -59,7 +59,8 @@ func init() {
 		"STATUS":      {run: cmdStatus, states: loggedIn},
 		"APPEND":      {run: cmdAppend, states: loggedIn, literal: appendLiteral},
 		"IDLE":        {run: cmdIdle, states: loggedIn, noArgs: true},
-		"NOTIFY":      {run: cmdNotify, states: loggedIn}, // RFC 5465
+		"NOTIFY":      {run: cmdNotify, states: loggedIn},                                 // RFC 5465
+		"ESEARCH":     {run: cmdMultiSearch, states: loggedIn, sequence: true, uid: true}, // RFC 7377
 		// RFC 5464
 		"GETMETADATA": {run: cmdGetMetadata, states: loggedIn},
 		"SETMETADATA": {run: cmdSetMetadata, states: loggedIn, literal: metadataLiteral},

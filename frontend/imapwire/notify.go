@@ -13,6 +13,9 @@ const (
 	NotifySubscribed
 	NotifySubtree
 	NotifyMailboxes
+	// NotifySubtreeOne is a mailbox with those right below it. Only a search
+	// has it (RFC 7377 section 2.2).
+	NotifySubtreeOne
 )
 
 // NotifyEvents are kinds of events (RFC 5465 section 5).
@@ -107,19 +110,7 @@ func (s *Scanner) notifyGroup(n *Notify) (g NotifyGroup) {
 	case 0:
 		s.Fail("unknown mailbox filter")
 	case NotifySubtree, NotifyMailboxes:
-		s.SP()
-		if s.Peek('(') {
-			s.List(func() {
-				if g.Mailboxes = append(g.Mailboxes, s.Mailbox()); len(g.Mailboxes) > maxNotifyNames {
-					s.Fail("too many mailboxes")
-				}
-			})
-			if len(g.Mailboxes) == 0 {
-				s.Fail("expected mailboxes")
-			}
-		} else {
-			g.Mailboxes = []string{s.Mailbox()}
-		}
+		g.Mailboxes = s.oneOrMore()
 	}
 	s.SP()
 	if s.Peek('(') {
@@ -129,6 +120,24 @@ func (s *Scanner) notifyGroup(n *Notify) (g NotifyGroup) {
 	}
 	s.Need(')')
 	return g
+}
+
+// oneOrMore reads a mailbox or a list of them, after a space (RFC 5465 section
+// 8).
+func (s *Scanner) oneOrMore() (names []string) {
+	s.SP()
+	if !s.Peek('(') {
+		return []string{s.Mailbox()}
+	}
+	s.List(func() {
+		if names = append(names, s.Mailbox()); len(names) > maxNotifyNames {
+			s.Fail("too many mailboxes")
+		}
+	})
+	if len(names) == 0 {
+		s.Fail("expected mailboxes")
+	}
+	return names
 }
 
 // notifyEvents reads the events of a group and which of them go together.

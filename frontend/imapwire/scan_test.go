@@ -14,6 +14,7 @@ import (
 
 // seeds are one of each command, and of each form of each.
 var seeds = []string{
+	"a ESEARCH IN (selected personal subtree-one (x y) mailboxes \"z\") RETURN (MIN PARTIAL 1:2) CHARSET utf-8 SUBJECT x\r\n", "a ESEARCH ALL\r\n",
 	"a CAPABILITY\r\n", "a NOOP\r\n", "a LOGOUT\r\n", "a STARTTLS\r\n", "a IDLE\r\nDONE\r\n",
 	"a ID NIL\r\n", "a ID (\"name\" \"x\" \"version\" NIL)\r\n", "a ID ({4+}\r\nname {1+}\r\nx)\r\n",
 	"a LOGIN user pass\r\n", "a LOGIN \"us\\\"er\" {4}\r\npass\r\n", "a LOGIN {4+}\r\nuser {4+}\r\npass\r\n",
@@ -71,6 +72,8 @@ func parseAny(name string, s *Scanner) any {
 		return s.Store()
 	case "SEARCH", "UID SEARCH":
 		return s.Search()
+	case "ESEARCH":
+		return s.MultiSearch()
 	case "SORT", "UID SORT":
 		return s.Sort()
 	case "THREAD", "UID THREAD":

@@ -123,8 +123,9 @@ type Search struct {
 	Key      SearchKey
 	// ModSeq is set when a MODSEQ key occurs.
 	ModSeq bool
-	// Numbered is set when a set of sequence numbers occurs.
-	Numbered bool
+	// Numbered is set when a set of sequence numbers occurs, Saved when the
+	// result of another search does.
+	Numbered, Saved bool
 
 	keys int
 }
@@ -230,6 +231,11 @@ var searchReturns = map[string]SearchReturn{
 // Search reads the arguments of SEARCH.
 func (s *Scanner) Search() (q Search) {
 	s.SP()
+	q.arguments(s)
+	return q
+}
+
+func (q *Search) arguments(s *Scanner) {
 	q.returnOptions(s)
 	if s.PeekWord() == "CHARSET" {
 		s.Atom()
@@ -238,7 +244,6 @@ func (s *Scanner) Search() (q Search) {
 		s.SP()
 	}
 	q.program(s)
-	return q
 }
 
 // program reads the search keys to the end of the command.
@@ -292,6 +297,7 @@ func (s *Scanner) searchKey(q *Search) SearchKey {
 	}
 	if c := s.peek(); c >= '0' && c <= '9' || c == '*' || c == '$' {
 		q.Numbered = q.Numbered || c != '$'
+		q.Saved = q.Saved || c == '$'
 		return SearchKey{Op: SearchSeq, Set: s.NumSet()}
 	}
 	word := s.Word()
@@ -305,6 +311,7 @@ func (s *Scanner) searchKey(q *Search) SearchKey {
 		}
 		s.SP()
 		a.arg(s, &k)
+		q.Saved = q.Saved || k.Set.Saved
 		return k
 	}
 	switch word {

@@ -178,10 +178,20 @@ func (w *Writer) Astring(s string) *Writer {
 
 // Mailbox writes the name of a mailbox, given in UTF-8.
 func (w *Writer) Mailbox(name string) *Writer {
-	if !w.UTF8 {
-		return w.Astring(string(AppendUTF7(nil, name)))
+	w.SetBuf(AppendMailbox(w.Buf(), name, w.UTF8))
+	return w
+}
+
+// AppendMailbox appends the name of a mailbox, given in UTF-8, as an astring:
+// in UTF-8 or in modified UTF-7.
+func AppendMailbox(dst []byte, name string, utf8ok bool) []byte {
+	if !utf8ok {
+		name = string(AppendUTF7(nil, name))
 	}
-	return w.Astring(name)
+	if IsAtom(name) && name != "NIL" {
+		return append(dst, name...)
+	}
+	return AppendString(dst, name, utf8ok)
 }
 
 // Literal announces a literal of n octets; they are to follow by Write.
