@@ -76,6 +76,30 @@ const (
 	UseTrash
 )
 
+// Rights are what a user may do with a mailbox, as bits (RFC 4314 section 2.1).
+type Rights uint16
+
+// The rights. The bits are in the state: they never change meaning.
+const (
+	RightLookup     Rights = 1 << iota // l: it is listed
+	RightRead                          // r: SELECT, STATUS
+	RightSeen                          // s: \Seen
+	RightWrite                         // w: flags but \Seen and \Deleted
+	RightInsert                        // i: APPEND, COPY into it
+	RightPost                          // p: mail to its address; nothing here asks for it
+	RightCreate                        // k: mailboxes below it
+	RightDelete                        // x: DELETE, RENAME
+	RightDeleted                       // t: \Deleted
+	RightExpunge                       // e: EXPUNGE
+	RightAdminister                    // a: its access list
+)
+
+// AllRights are those of a mailbox's owner.
+const AllRights Rights = 1<<11 - 1
+
+// Has reports whether all of some rights are among these.
+func (r Rights) Has(need Rights) bool { return r&need == need }
+
 // Range is an inclusive range of UIDs, First <= Last.
 type Range struct{ First, Last UID }
 

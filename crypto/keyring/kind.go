@@ -41,6 +41,7 @@ const (
 	KindCommand      Kind = 30 // a sealed part of a logged command
 	KindFakeVerifier Kind = 31 // the secret behind answers for unknown logins
 	KindContent      Kind = 32 // an account-wide digest of content
+	KindIdentifier   Kind = 33 // who an entry of an access list is about (RFC 4314)
 )
 
 func (k Kind) String() string { return "kind " + strconv.Itoa(int(k)) }

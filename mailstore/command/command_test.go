@@ -43,6 +43,8 @@ func sampleCredential() *pb.Credential {
 // samples holds one valid command of each kind.
 func samples() map[string]*pb.Command {
 	rs := []*pb.UIDRange{{First: 1, Last: 3}, {First: 7, Last: 4294967295}}
+	// What another than the owner proposes has more fields.
+	as := &pb.Actor{Hash: fillBytes(7, 16), Needs: []*pb.Actor_Need{{Mailbox: 2, Rights: 1 << 10}, {Mailbox: 3, Rights: 3}}}
 	box := &pb.CreateMailbox{Account: 1, Name: sampleName(9), SpecialUse: 4, Subscribe: true, List: new(uint64(8))}
 	return map[string]*pb.Command{
 		"open_account": {Op: &pb.Command_OpenAccount{OpenAccount: &pb.OpenAccount{Account: 1, QuotaBytes: 2, QuotaMessages: 3,
@@ -69,8 +71,14 @@ func samples() map[string]*pb.Command {
 		"jump":          {Op: &pb.Command_Jump{Jump: &pb.Jump{Uids: 1 << 20, Modseqs: 1 << 32}}},
 		"set_metadata": {Op: &pb.Command_SetMetadata{SetMetadata: &pb.SetMetadata{Account: 1, Mailbox: 2, Entries: []*pb.SetMetadata_Entry{
 			{Hash: fillBytes(3, 16), Sealed: []byte("sealed")}, {Hash: fillBytes(4, 16)}}}}},
-		"set_level": {Op: &pb.Command_SetLevel{SetLevel: &pb.SetLevel{Level: 1}}},
-		"set_whole": {Op: &pb.Command_SetWhole{SetWhole: &pb.SetWhole{Node: fillBytes(1, 16), Whole: true}}},
+		"store_flags_shared":    {As: as, Op: &pb.Command_StoreFlags{StoreFlags: &pb.StoreFlags{Account: 1, Mailbox: 2, Uids: rs, Flags: 1, Keep: 2, KeepKeywords: true}}},
+		"copy_shared":           {As: as, Op: &pb.Command_Copy{Copy: &pb.Copy{Account: 1, Mailbox: 2, Uids: rs, Target: 3, Drop: 8, DropKeywords: true}}},
+		"create_mailbox_shared": {As: as, Op: &pb.Command_CreateMailbox{CreateMailbox: &pb.CreateMailbox{Account: 1, Name: sampleName(9), Inherit: 3}}},
+		"set_acl":               {As: as, Op: &pb.Command_SetAcl{SetAcl: &pb.SetACL{Account: 1, Mailbox: 2, Hash: fillBytes(3, 16), Sealed: []byte("sealed"), Mode: pb.SetACL_ADD, Rights: 2047}}},
+		"put_share":             {Op: &pb.Command_PutShare{PutShare: &pb.PutShare{Owner: 1, Grantee: 2}}},
+		"remove_share":          {Op: &pb.Command_RemoveShare{RemoveShare: &pb.RemoveShare{Owner: 1, Grantee: 2, Version: 300}}},
+		"set_level":             {Op: &pb.Command_SetLevel{SetLevel: &pb.SetLevel{Level: 1}}},
+		"set_whole":             {Op: &pb.Command_SetWhole{SetWhole: &pb.SetWhole{Node: fillBytes(1, 16), Whole: true}}},
 		"put_node": {Op: &pb.Command_PutNode{PutNode: &pb.PutNode{Id: fillBytes(1, 16), Name: "one", Address: "192.0.2.1:4050",
 			PublicKey: []byte("key"), Level: 1, ExpectNew: true, Leaving: true}}},
 		"remove_node":   {Op: &pb.Command_RemoveNode{RemoveNode: &pb.RemoveNode{Id: fillBytes(1, 16), Stolen: true}}},
@@ -105,7 +113,7 @@ func TestGolden(t *testing.T) {
 	}
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
-			if got := string(c.ProtoReflect().WhichOneof(c.ProtoReflect().Descriptor().Oneofs().ByName("op")).Name()); got != name {
+			if got := string(c.ProtoReflect().WhichOneof(c.ProtoReflect().Descriptor().Oneofs().ByName("op")).Name()); got != strings.TrimSuffix(name, "_shared") {
 				t.Fatalf("the sample is of %s", got)
 			}
 			b, err := Encode(c)
@@ -191,6 +199,24 @@ func TestValidate(t *testing.T) {
 	on("status", "set_account_status", func(c *pb.Command) { c.GetSetAccountStatus().Status = 6 })
 	on("node id", "put_node", func(c *pb.Command) { c.GetPutNode().Id = nil })
 	on("level", "touch_recent", func(c *pb.Command) { c.Level = Level + 1 })
+	on("an actor without needs", "set_acl", func(c *pb.Command) { c.As.Needs = nil })
+	on("an actor with too many needs", "set_acl", func(c *pb.Command) { c.As.Needs = slices.Repeat(c.As.Needs, 3) })
+	on("actor", "set_acl", func(c *pb.Command) { c.As.Hash = nil })
+	on("need of no mailbox", "set_acl", func(c *pb.Command) { c.As.Needs[0].Mailbox = 0 })
+	on("need of no right", "set_acl", func(c *pb.Command) { c.As.Needs[0].Rights = 0 })
+	on("need of an unknown right", "set_acl", func(c *pb.Command) { c.As.Needs[0].Rights = 2048 })
+	on("an actor", "close_account", func(c *pb.Command) {
+		c.As = &pb.Actor{Hash: fillBytes(7, 16), Needs: []*pb.Actor_Need{{Mailbox: 1, Rights: 1}}}
+	})
+	on("identifier hash", "set_acl", func(c *pb.Command) { c.GetSetAcl().Hash = nil })
+	on("identifier too long", "set_acl", func(c *pb.Command) { c.GetSetAcl().Sealed = make([]byte, MaxIdentifier+1) })
+	on("unknown right", "set_acl", func(c *pb.Command) { c.GetSetAcl().Rights = 2048 })
+	on("unknown mode", "set_acl", func(c *pb.Command) { c.GetSetAcl().Mode = 3 })
+	on("rights on every mailbox", "set_acl", func(c *pb.Command) { c.GetSetAcl().Mailbox = 0 })
+	on("unknown flag to keep", "store_flags", func(c *pb.Command) { c.GetStoreFlags().Keep = 32 })
+	on("unknown flag to drop", "copy", func(c *pb.Command) { c.GetCopy().Drop = 32 })
+	on("oneself", "put_share", func(c *pb.Command) { c.GetPutShare().Grantee = 1 })
+	on("no owner", "remove_share", func(c *pb.Command) { c.GetRemoveShare().Owner = 0 })
 	on("no entries", "set_metadata", func(c *pb.Command) { c.GetSetMetadata().Entries = nil })
 	on("entry hash", "set_metadata", func(c *pb.Command) { c.GetSetMetadata().Entries[1].Hash = fillBytes(4, 15) })
 	on("an entry twice", "set_metadata", func(c *pb.Command) { c.GetSetMetadata().Entries[1].Hash = fillBytes(3, 16) })

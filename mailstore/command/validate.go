@@ -28,6 +28,9 @@ const (
 
 	MaxMetadataEntries = 100      // annotations of one SetMetadata
 	MaxMetadata        = 34 << 10 // bytes of one annotation, sealed
+
+	MaxIdentifier = 512 // bytes of an identifier of an access list, sealed
+	MaxNeeds      = 4   // mailboxes an Actor needs rights on
 )
 
 const (
@@ -46,6 +49,9 @@ func Validate(c *pb.Command) error {
 	if c.Level == 0 || c.Level > Level {
 		return invalid("level")
 	}
+	if err := actor(c); err != nil {
+		return err
+	}
 	switch o := c.Op.(type) {
 	case *pb.Command_OpenAccount:
 		return openAccount(o.OpenAccount)
@@ -60,7 +66,7 @@ func Validate(c *pb.Command) error {
 	case *pb.Command_Expunge:
 		return ranges(o.Expunge.GetUids())
 	case *pb.Command_Copy:
-		return ranges(o.Copy.GetUids())
+		return first(ranges(o.Copy.GetUids()), flags(o.Copy.GetDrop()))
 	case *pb.Command_CreateMailbox:
 		return createMailbox(o.CreateMailbox)
 	case *pb.Command_DeleteMailbox:
@@ -84,6 +90,8 @@ func Validate(c *pb.Command) error {
 		return nil
 	case *pb.Command_SetMetadata:
 		return setMetadata(o.SetMetadata)
+	case *pb.Command_SetAcl:
+		return setACL(o.SetAcl)
 	case *pb.Command_SetLevel:
 		return between("level", int(o.SetLevel.GetLevel()), 1, 1<<20)
 	case *pb.Command_SetWhole:
@@ -134,6 +142,10 @@ func directory(c *pb.Command) error {
 		return exact("address hash", o.RemoveAddress.GetHash(), 16)
 	case *pb.Command_PutGroup:
 		return between("group", int(o.PutGroup.GetGroup()), 1, 1<<20)
+	case *pb.Command_PutShare:
+		return share(o.PutShare.GetOwner(), o.PutShare.GetGrantee())
+	case *pb.Command_RemoveShare:
+		return share(o.RemoveShare.GetOwner(), o.RemoveShare.GetGrantee())
 	case *pb.Command_PutSetting:
 		return first(between("setting name", len(o.PutSetting.GetName()), 1, MaxText), atMost("setting", o.PutSetting.GetValue(), MaxBlob))
 	}
@@ -302,7 +314,7 @@ func storeFlags(s *pb.StoreFlags) error {
 	if m := s.GetMode(); m < pb.StoreFlags_SET || m > pb.StoreFlags_REMOVE {
 		return invalid("mode")
 	}
-	return first(ranges(s.GetUids()), flags(s.GetFlags()), keywords(s.GetKeywords()))
+	return first(ranges(s.GetUids()), flags(s.GetFlags()), flags(s.GetKeep()), keywords(s.GetKeywords()))
 }
 
 func rename(r *pb.RenameMailboxes) error {
@@ -336,6 +348,56 @@ func setMetadata(s *pb.SetMetadata) error {
 			return invalid("an entry twice")
 		}
 		seen[string(e.Hash)] = true
+	}
+	return nil
+}
+
+func setACL(s *pb.SetACL) error {
+	if m := s.GetMode(); m < pb.SetACL_SET || m > pb.SetACL_REMOVE {
+		return invalid("mode")
+	}
+	if s.GetMailbox() == 0 && (s.GetMode() != pb.SetACL_SET || s.GetRights() != 0) {
+		return invalid("rights on every mailbox")
+	}
+	return first(exact("identifier hash", s.GetHash(), 16), atMost("identifier", s.GetSealed(), MaxIdentifier), rights(s.GetRights()))
+}
+
+func rights(r uint32) error {
+	if r&^uint32(mailstore.AllRights) != 0 {
+		return invalid("rights")
+	}
+	return nil
+}
+
+func share(owner, grantee uint64) error {
+	if owner == 0 || grantee == 0 || owner == grantee {
+		return invalid("share")
+	}
+	return nil
+}
+
+// actor checks who acts: only commands on mailboxes of one account may be
+// another's.
+func actor(c *pb.Command) error {
+	if c.As == nil {
+		return nil
+	}
+	switch c.Op.(type) {
+	case *pb.Command_Append, *pb.Command_StoreFlags, *pb.Command_Expunge, *pb.Command_Copy, *pb.Command_CreateMailbox,
+		*pb.Command_DeleteMailbox, *pb.Command_RenameMailboxes, *pb.Command_SetMetadata, *pb.Command_SetAcl:
+	default:
+		return invalid("an actor")
+	}
+	if err := first(exact("actor", c.As.GetHash(), 16), between("needs", len(c.As.GetNeeds()), 1, MaxNeeds)); err != nil {
+		return err
+	}
+	for _, n := range c.As.Needs {
+		if n.GetMailbox() == 0 || n.GetRights() == 0 {
+			return invalid("need")
+		}
+		if err := rights(n.Rights); err != nil {
+			return err
+		}
 	}
 	return nil
 }

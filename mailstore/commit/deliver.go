@@ -361,6 +361,14 @@ func (d *Door) append(ctx context.Context, a *lookup.Account, ap *commandpb.Appe
 	}
 	defer release()
 	ap.Account = uint64(a.ID())
+	to := need{mailstore.MailboxID(ap.Mailbox), mailstore.RightInsert}
+	_, shared := a.Actor()
+	var rights mailstore.Rights
+	if shared {
+		if rights, err = a.Rights(to.box); err != nil {
+			return done, err
+		}
+	}
 	bodies := make([]*sealed, 0, len(msgs))
 	for i := range msgs {
 		m := &msgs[i]
@@ -368,7 +376,15 @@ func (d *Door) append(ctx context.Context, a *lookup.Account, ap *commandpb.Appe
 		if err != nil {
 			return done, err
 		}
-		placed, err := d.placed(a.Keys(), s, nil, &m.Placement)
+		p := m.Placement
+		if shared {
+			// RFC 4314 section 4: flags that the user may not set are lost.
+			if p.Flags &= changeable(rights); !rights.Has(mailstore.RightWrite) {
+				p.Keywords = nil
+			}
+			to.rights |= rightsFor(p.Flags, len(p.Keywords) > 0)
+		}
+		placed, err := d.placed(a.Keys(), s, nil, &p)
 		s.forget()
 		if err != nil {
 			return done, err
@@ -376,7 +392,14 @@ func (d *Door) append(ctx context.Context, a *lookup.Account, ap *commandpb.Appe
 		ap.Messages = append(ap.Messages, placed)
 		bodies = append(bodies, s)
 	}
-	cmd, err := encode(&commandpb.Command{Op: &commandpb.Command_Append{Append: ap}})
+	needs := []need{to}
+	if from := mailstore.MailboxID(ap.ReplaceMailbox); ap.Replace != 0 {
+		if from == 0 {
+			from = to.box
+		}
+		needs = append(needs, need{from, mailstore.RightDeleted | mailstore.RightExpunge})
+	}
+	cmd, err := encode(as(a, &commandpb.Command{Op: &commandpb.Command_Append{Append: ap}}, needs...))
 	if err != nil {
 		return done, err
 	}

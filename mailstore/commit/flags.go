@@ -46,6 +46,10 @@ func (d *Door) pieces(ctx context.Context, uids []mailstore.UID, fn func(ctx con
 // begins. A few UIDs are proposed without a look at whether they exist. After an error the result tells what was done until then.
 func (d *Door) Store(ctx context.Context, a *lookup.Account, box mailstore.MailboxID, uids []mailstore.Range, ch FlagChange) (StoreResult, error) {
 	var done StoreResult
+	keep, keepWords, rights, err := permit(a, box, &ch)
+	if err != nil {
+		return done, err
+	}
 	words, err := keywords(a.Keys(), ch.Keywords)
 	if err != nil {
 		return done, err
@@ -69,12 +73,13 @@ func (d *Door) Store(ctx context.Context, a *lookup.Account, box mailstore.Mailb
 		c := &commandpb.StoreFlags{
 			Account: uint64(a.ID()), Mailbox: uint32(box), Uids: rangesToPB(uids),
 			Mode: mode, Flags: uint32(ch.Flags & mailstore.AllFlags), Keywords: words,
+			Keep: uint32(keep), KeepKeywords: keepWords,
 		}
 		if ch.UnchangedSince != nil {
 			since := uint64(*ch.UnchangedSince)
 			c.UnchangedSince = &since
 		}
-		res, err := d.propose(ctx, a.Group(), NewOp(), &commandpb.Command{Op: &commandpb.Command_StoreFlags{StoreFlags: c}}, nil)
+		res, err := d.propose(ctx, a.Group(), NewOp(), as(a, &commandpb.Command{Op: &commandpb.Command_StoreFlags{StoreFlags: c}}, need{box, rights}), nil)
 		if err != nil {
 			return err
 		}
@@ -145,7 +150,7 @@ func (d *Door) Expunge(ctx context.Context, a *lookup.Account, box mailstore.Mai
 	var gone []mailstore.Range
 	err = d.pieces(ctx, marked, func(ctx context.Context, uids []mailstore.UID) error {
 		c := &commandpb.Expunge{Account: uint64(a.ID()), Mailbox: uint32(box), Uids: rangesToPB(uids)}
-		res, err := d.propose(ctx, a.Group(), NewOp(), &commandpb.Command{Op: &commandpb.Command_Expunge{Expunge: c}}, nil)
+		res, err := d.propose(ctx, a.Group(), NewOp(), as(a, &commandpb.Command{Op: &commandpb.Command_Expunge{Expunge: c}}, need{box, mailstore.RightExpunge}), nil)
 		if err != nil {
 			return err
 		}
@@ -183,7 +188,20 @@ func (d *Door) copyUIDs(ctx context.Context, a *lookup.Account, box mailstore.Ma
 		done.UIDValidity, done.ModSeq = m.UIDValidity, m.HighestModSeq
 		return done, err
 	}
-	res, err := d.propose(ctx, a.Group(), NewOp(), &commandpb.Command{Op: &commandpb.Command_Copy{Copy: c}}, nil)
+	from, to := need{box, mailstore.RightRead}, need{target, mailstore.RightInsert}
+	if move {
+		from.rights |= mailstore.RightDeleted | mailstore.RightExpunge
+	}
+	if _, shared := a.Actor(); shared {
+		// RFC 4314 section 4: flags that the user could not set there are lost.
+		r, err := a.Rights(target)
+		if err != nil {
+			return done, err
+		}
+		to.rights |= r & flagRights
+		c.Drop, c.DropKeywords = uint32(mailstore.AllFlags&^changeable(r)), !r.Has(mailstore.RightWrite)
+	}
+	res, err := d.propose(ctx, a.Group(), NewOp(), as(a, &commandpb.Command{Op: &commandpb.Command_Copy{Copy: c}}, from, to), nil)
 	if err != nil {
 		return done, err
 	}
@@ -214,6 +232,9 @@ type touch struct {
 // any more (H23). It returns at once; the mark is proposed in the background
 // and is lost, to no harm, when that fails.
 func (d *Door) TouchRecent(a *lookup.Account, box mailstore.MailboxID, uid mailstore.UID) {
+	if _, shared := a.Actor(); shared {
+		return // what is \Recent is the owner's
+	}
 	t := touch{a.Group(), a.ID(), box}
 	d.touchMu.Lock()
 	defer d.touchMu.Unlock()

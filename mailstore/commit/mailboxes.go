@@ -41,34 +41,54 @@ func (d *Door) Create(ctx context.Context, a *lookup.Account, name string, use m
 	defer cancel()
 	// The name itself is decided when the command is applied. Superiors come
 	// first, so that a failure in between leaves whole, if empty, mailboxes.
-	if err := d.createSuperiors(ctx, a, clean); err != nil {
+	up, err := d.createSuperiors(ctx, a, clean)
+	if err != nil {
 		return 0, err
 	}
-	return d.create(ctx, a, clean, use)
+	return d.create(ctx, a, clean, up, use)
 }
 
-func (d *Door) create(ctx context.Context, a *lookup.Account, clean string, use mailstore.SpecialUse) (mailstore.MailboxID, error) {
-	c := &commandpb.CreateMailbox{Account: uint64(a.ID()), Name: name(a.Keys(), clean), SpecialUse: uint32(use)}
-	res, err := d.propose(ctx, a.Group(), NewOp(), &commandpb.Command{Op: &commandpb.Command_CreateMailbox{CreateMailbox: c}}, nil)
+// create makes a mailbox below another, whose access list it begins with; up is
+// 0 where there is none above it.
+func (d *Door) create(ctx context.Context, a *lookup.Account, clean string, up mailstore.MailboxID, use mailstore.SpecialUse) (mailstore.MailboxID, error) {
+	if _, shared := a.Actor(); shared && up == 0 {
+		return 0, mailstore.ErrNotPermitted
+	}
+	c := &commandpb.CreateMailbox{Account: uint64(a.ID()), Name: name(a.Keys(), clean), SpecialUse: uint32(use), Inherit: uint32(up)}
+	cmd := as(a, &commandpb.Command{Op: &commandpb.Command_CreateMailbox{CreateMailbox: c}}, need{up, mailstore.RightCreate})
+	res, err := d.propose(ctx, a.Group(), NewOp(), cmd, nil)
 	if err != nil {
 		return 0, err
 	}
 	return mailstore.MailboxID(res.Mailbox), nil
 }
 
-// createSuperiors makes the mailboxes above a clean name that are not there.
-func (d *Door) createSuperiors(ctx context.Context, a *lookup.Account, clean string) error {
+// createSuperiors makes the mailboxes above a clean name that are not there, and
+// returns the one right above it, 0 if there is none.
+func (d *Door) createSuperiors(ctx context.Context, a *lookup.Account, clean string) (above mailstore.MailboxID, err error) {
 	for _, up := range lookup.Superiors(clean) {
-		if _, err := a.Mailbox(up); err == nil {
+		m, err := a.Mailbox(up)
+		if err == nil {
+			above = m.ID
 			continue
-		} else if !errors.Is(err, mailstore.ErrNoMailbox) {
-			return err
 		}
-		if _, err := d.create(ctx, a, up, 0); err != nil && !errors.Is(err, mailstore.ErrMailboxExists) {
-			return fmt.Errorf("commit: making a superior mailbox: %w", err)
+		if !errors.Is(err, mailstore.ErrNoMailbox) {
+			return 0, err
 		}
+		made, err := d.create(ctx, a, up, above, 0)
+		if errors.Is(err, mailstore.ErrMailboxExists) {
+			// Somebody else made it since this node was looked at.
+			if err = a.Sync(ctx); err == nil {
+				m, err = a.Mailbox(up)
+			}
+			made = m.ID
+		}
+		if err != nil {
+			return 0, fmt.Errorf("commit: making a superior mailbox: %w", err)
+		}
+		above = made
 	}
-	return nil
+	return above, nil
 }
 
 // Delete removes a mailbox and its messages; inferiors stay, and INBOX cannot
@@ -84,6 +104,7 @@ func (d *Door) Delete(ctx context.Context, a *lookup.Account, name string) error
 	}
 	ctx, cancel := d.deadline(ctx)
 	defer cancel()
+	var shared []mailstore.AccountID
 	err = retry(func() error {
 		if err := a.Sync(ctx); err != nil {
 			return err
@@ -92,14 +113,28 @@ func (d *Door) Delete(ctx context.Context, a *lookup.Account, name string) error
 		if err != nil {
 			return err
 		}
+		if shared, err = sharedTo(a, m.ID); err != nil {
+			return err
+		}
 		c := &commandpb.DeleteMailbox{Account: uint64(a.ID()), Mailbox: uint32(m.ID), List: &list}
-		_, err = d.propose(ctx, a.Group(), NewOp(), &commandpb.Command{Op: &commandpb.Command_DeleteMailbox{DeleteMailbox: c}}, nil)
+		_, err = d.propose(ctx, a.Group(), NewOp(), as(a, &commandpb.Command{Op: &commandpb.Command_DeleteMailbox{DeleteMailbox: c}}, need{m.ID, mailstore.RightDelete}), nil)
 		return err
 	})
 	if err == nil {
 		d.Wake()
+		d.settleShares(ctx, a, shared...)
 	}
 	return err
+}
+
+// sharedTo returns whom a mailbox is shared with.
+func sharedTo(a *lookup.Account, box mailstore.MailboxID) ([]mailstore.AccountID, error) {
+	acl, err := a.ACL(box)
+	out := make([]mailstore.AccountID, len(acl))
+	for i := range acl {
+		out[i] = acl[i].Account
+	}
+	return out, err
 }
 
 // byName returns a mailbox and the list counter of the same view.
@@ -136,6 +171,9 @@ func (d *Door) Rename(ctx context.Context, a *lookup.Account, from, to string) e
 	ctx, cancel := d.deadline(ctx)
 	defer cancel()
 	if src == lookup.Inbox {
+		if _, shared := a.Actor(); shared {
+			return fmt.Errorf("%w: another's INBOX stays", mailstore.ErrNotPermitted)
+		}
 		return d.renameInbox(ctx, a, dst)
 	}
 	return retry(func() error {
@@ -151,14 +189,22 @@ func (d *Door) Rename(ctx context.Context, a *lookup.Account, from, to string) e
 		if _, err := renames(a, src, dst); err != nil {
 			return err
 		}
-		if err := d.createSuperiors(ctx, a, dst); err != nil {
+		up, err := d.createSuperiors(ctx, a, dst)
+		if err != nil {
 			return err
 		}
 		c, err := renames(a, src, dst)
 		if err != nil {
 			return err
 		}
-		_, err = d.propose(ctx, a.Group(), NewOp(), &commandpb.Command{Op: &commandpb.Command_RenameMailboxes{RenameMailboxes: c}}, nil)
+		cmd := &commandpb.Command{Op: &commandpb.Command_RenameMailboxes{RenameMailboxes: c}}
+		if _, shared := a.Actor(); shared {
+			if up == 0 {
+				return mailstore.ErrNotPermitted
+			}
+			as(a, cmd, need{mailstore.MailboxID(c.Items[0].Mailbox), mailstore.RightDelete}, need{up, mailstore.RightCreate})
+		}
+		_, err = d.propose(ctx, a.Group(), NewOp(), cmd, nil)
 		return err
 	})
 }
@@ -207,10 +253,11 @@ func (d *Door) renameInbox(ctx context.Context, a *lookup.Account, dst string) e
 	} else if !errors.Is(err, mailstore.ErrNoMailbox) {
 		return err
 	}
-	if err := d.createSuperiors(ctx, a, dst); err != nil {
+	up, err := d.createSuperiors(ctx, a, dst)
+	if err != nil {
 		return err
 	}
-	target, err := d.create(ctx, a, dst, 0)
+	target, err := d.create(ctx, a, dst, up, 0)
 	if err != nil {
 		return err
 	}

@@ -17,12 +17,15 @@ type MetadataChange struct {
 }
 
 // SetMetadata changes annotations of a mailbox, or of the account (mailbox 0),
-// all of them or none, and returns the modification sequence it was done at. Its
-// errors are mailstore.ErrBadName, ErrTooBig (one value), ErrLimit (too many),
+// all of them or none, and returns the modification sequence it was done at.
+// Another than its owner may change only shared ones of a mailbox. Its errors are mailstore.ErrBadName, ErrTooBig (one value), ErrLimit (too many),
 // ErrOverQuota (too much altogether), ErrNoMailbox and cluster's.
 func (d *Door) SetMetadata(ctx context.Context, a *lookup.Account, box mailstore.MailboxID, changes []MetadataChange) (mailstore.ModSeq, error) {
 	if len(changes) == 0 || len(changes) > command.MaxMetadataEntries {
 		return 0, fmt.Errorf("%w: %d annotations at once", mailstore.ErrLimit, len(changes))
+	}
+	if _, shared := a.Actor(); shared && box == 0 {
+		return 0, mailstore.ErrNotPermitted
 	}
 	c := &commandpb.SetMetadata{Account: uint64(a.ID()), Mailbox: uint32(box)}
 	at := make(map[mailstore.Hash]int, len(changes))
@@ -30,6 +33,11 @@ func (d *Door) SetMetadata(ctx context.Context, a *lookup.Account, box mailstore
 		name, err := lookup.CleanEntry(changes[i].Name)
 		if err != nil {
 			return 0, err
+		}
+		if _, shared := a.Actor(); shared && lookup.PrivateEntry(name) {
+			// RFC 5464 section 3.3: a private one of another user would be
+			// another annotation.
+			return 0, mailstore.ErrNotPermitted
 		}
 		if len(changes[i].Value) > lookup.MaxMetadataValue {
 			return 0, fmt.Errorf("%w: an annotation of %d octets", mailstore.ErrTooBig, len(changes[i].Value))
@@ -47,7 +55,7 @@ func (d *Door) SetMetadata(ctx context.Context, a *lookup.Account, box mailstore
 		at[s.Hash] = len(c.Entries)
 		c.Entries = append(c.Entries, e)
 	}
-	res, err := d.propose(ctx, a.Group(), NewOp(), &commandpb.Command{Op: &commandpb.Command_SetMetadata{SetMetadata: c}}, nil)
+	res, err := d.propose(ctx, a.Group(), NewOp(), as(a, &commandpb.Command{Op: &commandpb.Command_SetMetadata{SetMetadata: c}}, need{box, mailstore.RightWrite}), nil)
 	if err != nil {
 		return 0, err
 	}

@@ -97,6 +97,10 @@ func (d *Door) finishClosing(ctx context.Context, row *state.DirectoryAccount) e
 	if _, err := d.propose(ctx, row.Group, NewOp(), closing, nil); err != nil {
 		return err
 	}
+	// What others share with it goes while the directory still knows of it.
+	if err := d.revokeAll(ctx, row.ID); err != nil {
+		return err
+	}
 	shred := &commandpb.Command{Op: &commandpb.Command_ShredAccount{ShredAccount: &commandpb.ShredAccount{Id: id}}}
 	if _, err := d.directory(ctx, shred); err != nil {
 		return err
@@ -110,7 +114,7 @@ func (d *Door) finishClosing(ctx context.Context, row *state.DirectoryAccount) e
 // every account with its mail group.
 func (r *Driver) plans(ctx context.Context, all bool) error {
 	rd := r.d.cfg.Directory.Read()
-	var todo []mailstore.AccountID
+	var todo, sharing []mailstore.AccountID
 	err := rd.Accounts(func(row *state.DirectoryAccount) error {
 		switch s := lookup.Status(row.Status); {
 		case s == lookup.Opening || s == lookup.Closing:
@@ -122,6 +126,13 @@ func (r *Driver) plans(ctx context.Context, all bool) error {
 			}
 			if differs {
 				todo = append(todo, row.ID)
+			}
+			shares, err := rd.SharesOf(row.ID)
+			if err != nil {
+				return err
+			}
+			if len(shares) > 0 {
+				sharing = append(sharing, row.ID)
 			}
 		}
 		return ctx.Err()
@@ -137,7 +148,36 @@ func (r *Driver) plans(ctx context.Context, all bool) error {
 		}
 		r.d.stats.plans.Add(1)
 	}
+	for _, id := range sharing {
+		if err := r.shares(ctx, id); err != nil {
+			failed = append(failed, fmt.Errorf("commit: shares of account %v: %w", id, err))
+		}
+	}
 	return errors.Join(failed...)
+}
+
+// shares takes the records of what an account shares no more.
+func (r *Driver) shares(ctx context.Context, id mailstore.AccountID) error {
+	a, err := r.d.cfg.Lookup.Open(ctx, id)
+	if err != nil {
+		return err
+	}
+	whom, err := r.d.cfg.Lookup.SharesOf(id)
+	if err != nil {
+		return err
+	}
+	for _, who := range whom {
+		if granted, err := a.Grants(a.Keys().IdentifierHash(who)); err != nil || granted {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := r.d.settleShare(ctx, a, who); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // differs reports whether an account's mail group has other limits than the

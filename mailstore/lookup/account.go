@@ -12,9 +12,15 @@ import (
 	"altmail.se/altmail/mailstore/state"
 )
 
-// Account is an account whose keys are open. It is shared by the sessions of
-// the account on this node and safe for concurrent use; it holds no snapshot.
+// Account is an account whose keys are open, as its own user or another one (As)
+// uses it. It is safe for concurrent use and holds no snapshot.
 type Account struct {
+	*opened
+	actor *actor // nil: its own user
+}
+
+// opened is what the sessions of an account on this node share.
+type opened struct {
 	d       *Door
 	id      mailstore.AccountID
 	group   cluster.GroupID

@@ -329,11 +329,11 @@ func (d *Door) unwrap(r *state.DirectoryReader, row *state.DirectoryAccount) (*A
 	if err != nil {
 		return nil, damaged("an account's keys", err)
 	}
-	a := &Account{
+	a := &Account{opened: &opened{
 		d: d, id: row.ID, group: row.Group, mail: mail, keys: Keys{k},
 		wrapped: bytes.Clone(row.WrappedKeys),
 		names:   map[mailstore.Hash]string{}, words: map[uint16]keyword{}, sets: map[string][]string{},
-	}
+	}}
 	a.inbox = a.keys.NameHash(Inbox)
 	main, ok, err := r.AddressByHash(row.Main)
 	if err != nil {

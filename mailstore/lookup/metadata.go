@@ -54,6 +54,10 @@ func CleanEntry(name string) (string, error) {
 	return name, nil
 }
 
+// PrivateEntry reports whether an annotation with this clean name is its
+// owner's alone (RFC 5464 section 3.2).
+func PrivateEntry(name string) bool { return strings.HasPrefix(name, "/private/") }
+
 // metadataVersion begins the plaintext of a sealed annotation. Frozen.
 const metadataVersion = 1
 
@@ -98,7 +102,7 @@ func cutMetadata(b []byte) (name string, value []byte, err error) {
 }
 
 // Metadata returns the annotations of a mailbox, or of the account (mailbox 0),
-// by name. A mailbox that is not there is
+// by name; for another than its owner the shared ones. A mailbox that is not there is
 // mailstore.ErrNoMailbox.
 func (v *View) Metadata(box mailstore.MailboxID) ([]Metadata, error) {
 	if box == 0 {
@@ -119,6 +123,9 @@ func (v *View) Metadata(box mailstore.MailboxID) ([]Metadata, error) {
 		if m.Name, m.Value, err = v.a.keys.openMetadata(rows[i].Hash, rows[i].Sealed); err != nil {
 			return nil, err
 		}
+	}
+	if v.a.actor != nil {
+		out = slices.DeleteFunc(out, func(m Metadata) bool { return PrivateEntry(m.Name) })
 	}
 	slices.SortFunc(out, func(a, b Metadata) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil

@@ -58,15 +58,15 @@ func (d *Directory) reset(installed bool) {
 	}
 }
 
-func (d *Directory) execute(t *tx, _ *cluster.Entry, c *pb.Command) (*pb.Result, error) {
-	res, err := d.dispatch(t, c)
+func (d *Directory) execute(t *tx, e *cluster.Entry, c *pb.Command) (*pb.Result, error) {
+	res, err := d.dispatch(t, e, c)
 	if err == nil && res.Code == pb.Code_OK {
 		d.changed = true
 	}
 	return res, err
 }
 
-func (d *Directory) dispatch(t *tx, c *pb.Command) (*pb.Result, error) {
+func (d *Directory) dispatch(t *tx, e *cluster.Entry, c *pb.Command) (*pb.Result, error) {
 	switch o := c.Op.(type) {
 	case *pb.Command_PutNode:
 		return d.putNode(t, o.PutNode)
@@ -100,6 +100,10 @@ func (d *Directory) dispatch(t *tx, c *pb.Command) (*pb.Result, error) {
 		return d.removeAddress(t, o.RemoveAddress)
 	case *pb.Command_ShredAccount:
 		return d.shredAccount(t, o.ShredAccount)
+	case *pb.Command_PutShare:
+		return d.putShare(t, e, o.PutShare)
+	case *pb.Command_RemoveShare:
+		return d.removeShare(t, o.RemoveShare)
 	case *pb.Command_Jump:
 		// recover proposes it to every group; the directory has no counters
 		// that clients remember.
@@ -497,7 +501,7 @@ func (d *Directory) removeAddress(t *tx, c *pb.RemoveAddress) (*pb.Result, error
 }
 
 // shredAccount destroys what opens an account that is closing: its keys,
-// credentials and addresses. The row stays, for ids are never reused.
+// credentials and addresses, and what is known of its shares. The row stays, for ids are never reused.
 func (d *Directory) shredAccount(t *tx, c *pb.ShredAccount) (*pb.Result, error) {
 	row, at, found, err := d.fetchAccount(t, c.Id)
 	switch {
@@ -522,6 +526,9 @@ func (d *Directory) shredAccount(t *tx, c *pb.ShredAccount) (*pb.Result, error) 
 		}
 	}
 	if err := d.dropRows(t, d.account(nil, tabCredential, row.ID)); err != nil {
+		return nil, err
+	}
+	if err := d.dropShares(t, row.ID); err != nil {
 		return nil, err
 	}
 	row.WrappedKeys, row.Credentials, row.Addresses, row.Main = nil, 0, 0, mailstore.Hash{}

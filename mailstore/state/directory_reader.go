@@ -171,6 +171,8 @@ func (r *DirectoryReader) Settings(prefix string, fn func(*SettingRow) error) er
 //  4. addresses and accounts' address lists match one to one, every one
 //     belongs to an account that is not shredded, and counts are right;
 //  5. credentials belong to accounts, and counts are right;
+//  6. shares and owners' lists of them match one to one, and both accounts are
+//     there;
 //  14. remembered operations and their ages match one to one.
 func (d *Directory) Check(ctx context.Context) (problems []Problem, err error) {
 	r := d.Read()
@@ -184,6 +186,7 @@ func (d *Directory) Check(ctx context.Context) (problems []Problem, err error) {
 		func() error { return c.rows(&directoryTables) },
 		func() error { return c.nodes(r) },
 		func() error { return c.directoryAccounts(r) },
+		func() error { return c.shares(r) },
 		c.operations,
 	} {
 		if err := step(); err != nil {

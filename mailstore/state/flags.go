@@ -108,6 +108,10 @@ func (m *Mail) storeFlags(t *tx, c *pb.StoreFlags) (*pb.Result, error) {
 	for i := range rs {
 		r := &rs[i]
 		flags, words := apply(c.Mode, r.Flags, r.Keywords, mailstore.Flags(c.Flags), kw)
+		keep := mailstore.Flags(c.Keep)
+		if flags = flags&^keep | r.Flags&keep; c.KeepKeywords {
+			words = r.Keywords
+		}
 		if flags == r.Flags && slices.Equal(words, r.Keywords) {
 			continue
 		}
@@ -131,6 +135,9 @@ func (m *Mail) storeFlags(t *tx, c *pb.StoreFlags) (*pb.Result, error) {
 // storeKeywords resolves the keywords of a STORE. Removing one that nobody
 // ever set needs no registration.
 func (m *Mail) storeKeywords(t *tx, a *hotAccount, c *pb.StoreFlags) ([]uint16, pb.Code, error) {
+	if c.KeepKeywords {
+		return nil, pb.Code_OK, nil
+	}
 	if c.Mode == pb.StoreFlags_REMOVE {
 		m.kw = m.kw[:0]
 		for _, k := range c.Keywords {
@@ -373,6 +380,9 @@ func (m *Mail) copy(t *tx, c *pb.Copy) (*pb.Result, error) {
 		src := rs[i].UID
 		next := rs[i].MessageRow
 		next.UID, next.ModSeq, next.SaveDate = to.UIDNext, seq, m.now()
+		if next.Flags &^= mailstore.Flags(c.Drop); c.DropKeywords {
+			next.Keywords = nil
+		}
 		if err := m.insert(t, a, to, &next); err != nil {
 			return nil, err
 		}

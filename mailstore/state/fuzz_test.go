@@ -28,6 +28,8 @@ func FuzzApply(f *testing.F) {
 		{Op: &pb.Command_BodyLost{BodyLost: &pb.BodyLost{Body: bodyID(1)}}}, {Op: &pb.Command_SetWhole{SetWhole: &pb.SetWhole{Node: id16(1), Whole: true}}},
 		{Op: &pb.Command_OpenHandoff{OpenHandoff: &pb.OpenHandoff{Id: id16(1), Body: bodyID(1), BodySize: 1, Items: []*pb.OpenHandoff_Item{{Op: id16(2), Command: []byte{1}}}}}},
 		setMetadata(alice, 1, "e", "value", "f", ""), setMetadata(alice, 0, "e", "value"),
+		setACL(alice, 2, "u", pb.SetACL_ADD, mailstore.AllRights), setACL(alice, 0, "u", pb.SetACL_SET, 0),
+		as("u", store(alice, Inbox, uids(1, 2), pb.StoreFlags_ADD, 9), 1, mailstore.RightSeen),
 		{Op: &pb.Command_PutGroup{PutGroup: &pb.PutGroup{Group: 1}}},
 	} {
 		f.Add(encode(f, c))

@@ -40,6 +40,7 @@ const (
 	tabDying       = 0x12 // account, mailbox (0: the account)
 	tabWhole       = 0x13 // node id → whole
 	tabMetadata    = 0x14 // account → sums; account, mailbox (0: the account), entry hash
+	tabACL         = 0x15 // account → sum; account, mailbox, identifier hash
 
 	tabNode       = 0x40 // node id
 	tabNodeName   = 0x41 // name → node id
@@ -51,6 +52,8 @@ const (
 	tabGroup      = 0x47 // group u32 → nothing
 	tabSetting    = 0x48 // name
 	tabCredential = 0x49 // account, credential id
+	tabShare      = 0x4a // grantee, owner → version
+	tabShared     = 0x4b // owner, grantee → nothing
 )
 
 const prefixLen = 1 + 4
@@ -60,13 +63,13 @@ var mailTables = [256]bool{
 	tabApplied: true, tabClock: true, tabAccount: true, tabMailbox: true, tabName: true, tabSub: true,
 	tabKeyword: true, tabKeywordHash: true, tabMessage: true, tabContent: true, tabContentRefs: true,
 	tabModSeq: true, tabVanished: true, tabThread: true, tabBody: true, tabOp: true, tabOpAge: true,
-	tabHandoff: true, tabDying: true, tabWhole: true, tabMetadata: true,
+	tabHandoff: true, tabDying: true, tabWhole: true, tabMetadata: true, tabACL: true,
 }
 
 var directoryTables = [256]bool{
 	tabApplied: true, tabClock: true, tabOp: true, tabOpAge: true, tabWhole: true, tabNode: true, tabNodeName: true,
 	tabToken: true, tabDomain: true, tabDirAccount: true, tabAddress: true, tabAccAddress: true,
-	tabGroup: true, tabSetting: true, tabCredential: true,
+	tabGroup: true, tabSetting: true, tabCredential: true, tabShare: true, tabShared: true,
 }
 
 func groupPrefix(g cluster.GroupID) []byte {

@@ -316,6 +316,11 @@ func (m *Mail) nextModSeq(a *hotAccount) mailstore.ModSeq {
 }
 
 func (m *Mail) execute(t *tx, e *cluster.Entry, c *pb.Command) (*pb.Result, error) {
+	if c.As != nil {
+		if ok, err := m.permitted(t, actedOn(c), c.As); err != nil || !ok {
+			return code(pb.Code_NOT_PERMITTED), err
+		}
+	}
 	switch o := c.Op.(type) {
 	case *pb.Command_Deliver:
 		return m.deliver(t, o.Deliver)
@@ -355,6 +360,8 @@ func (m *Mail) execute(t *tx, e *cluster.Entry, c *pb.Command) (*pb.Result, erro
 		return m.jump(t, o.Jump)
 	case *pb.Command_SetMetadata:
 		return m.setMetadata(t, o.SetMetadata)
+	case *pb.Command_SetAcl:
+		return m.setACL(t, o.SetAcl)
 	default:
 		// A directory command in a mail group: refused alike everywhere.
 		return code(pb.Code_INVALID), nil

@@ -163,9 +163,19 @@ func (m *Mail) createMailbox(t *tx, c *pb.CreateMailbox) (*pb.Result, error) {
 	if a.Mailboxes >= MaxMailboxes || a.NextMailbox == 1<<32-1 || a.NextValidity == 1<<32-1 {
 		return code(pb.Code_LIMIT), nil
 	}
+	rows, room, err := m.inherited(t, a.ID, mailstore.MailboxID(c.Inherit))
+	if err != nil {
+		return nil, err
+	}
+	if !room {
+		return code(pb.Code_LIMIT), nil
+	}
 	seq := m.nextModSeq(a)
 	b, err := m.addMailbox(t, a, c, seq)
 	if err != nil {
+		return nil, err
+	}
+	if err := m.inherit(t, a.ID, b.ID, rows); err != nil {
 		return nil, err
 	}
 	m.event(a.ID, 0, seq)
@@ -200,6 +210,9 @@ func (m *Mail) deleteMailbox(t *tx, c *pb.DeleteMailbox) (*pb.Result, error) {
 		return nil, err
 	}
 	if err := m.dropMetadata(t, a.ID, b.ID); err != nil {
+		return nil, err
+	}
+	if err := m.dropACL(t, a.ID, b.ID); err != nil {
 		return nil, err
 	}
 	b.gone = true

@@ -31,6 +31,9 @@ func (a *twinAccount) dump(since uint64) string {
 			e := a.metadata[box][h]
 			fmt.Fprintf(&b, "metadata %d %q %d %q\n", box, h, e.modseq, e.sealed)
 		}
+		for _, h := range slices.Sorted(maps.Keys(a.acl[box])) {
+			fmt.Fprintf(&b, "acl %d %q %x\n", box, h, a.acl[box][h])
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(a.boxes)) {
 		box := a.boxes[id]
@@ -102,6 +105,13 @@ func dumpAccount(r *Reader, id mailstore.AccountID, since uint64) (string, error
 		for i := range rows {
 			fmt.Fprintf(&b, "metadata %d %q %d %q\n", box, rows[i].Hash[:], rows[i].ModSeq, rows[i].Sealed)
 		}
+		list, err := r.ACL(id, box)
+		if err != nil {
+			return "", err
+		}
+		for i := range list {
+			fmt.Fprintf(&b, "acl %d %q %x\n", box, list[i].Hash[:], uint16(list[i].Rights))
+		}
 	}
 	boxes, err := r.Mailboxes(id)
 	if err != nil {
@@ -161,6 +171,8 @@ type gen struct {
 	n uint64
 }
 
+var genUsers = []string{"u", "v", "w"}
+
 var genNames = []string{"INBOX", "a", "b", "c", "d/e"}
 
 func (g *gen) int(label string, lo, hi int) int { return rapid.IntRange(lo, hi).Draw(g.T, label) }
@@ -204,9 +216,22 @@ func (g *gen) placed() *pb.Placed {
 	return p
 }
 
+// command draws one, which another than the owner may give.
 func (g *gen) command() *pb.Command {
+	c := g.owners()
+	if actedOn(c) == 0 || g.int("another", 0, 3) != 0 {
+		return c
+	}
+	c.As = &pb.Actor{Hash: hash(rapid.SampledFrom(genUsers).Draw(g.T, "actor"))}
+	for range g.int("needs", 1, 2) {
+		c.As.Needs = append(c.As.Needs, &pb.Actor_Need{Mailbox: uint32(g.box()), Rights: uint32(1 << g.int("right", 0, 2))})
+	}
+	return c
+}
+
+func (g *gen) owners() *pb.Command {
 	a := g.account()
-	switch g.int("command", 0, 20) {
+	switch g.int("command", 0, 22) {
 	case 0:
 		return openAccount(a, "a", "b")
 	case 1:
@@ -237,13 +262,22 @@ func (g *gen) command() *pb.Command {
 		if g.int("condition", 0, 2) == 0 {
 			c.GetStoreFlags().UnchangedSince = new(uint64(g.int("modseq", 0, 60)))
 		}
+		if g.int("some", 0, 2) == 0 {
+			c.GetStoreFlags().Keep, c.GetStoreFlags().KeepKeywords = uint32(g.int("keep", 0, 31)), g.int("keep", 0, 1) == 0
+		}
 		return c
 	case 12, 13:
 		return expunge(a, g.box(), g.ranges(), g.int("any", 0, 3) == 0)
 	case 14, 15:
-		return copyTo(a, g.box(), g.ranges(), g.box(), g.int("move", 0, 1) == 0)
+		c := copyTo(a, g.box(), g.ranges(), g.box(), g.int("move", 0, 1) == 0)
+		if g.int("some", 0, 2) == 0 {
+			c.GetCopy().Drop, c.GetCopy().DropKeywords = uint32(g.int("drop", 0, 31)), g.int("drop", 0, 1) == 0
+		}
+		return c
 	case 16:
-		return &pb.Command{Op: &pb.Command_CreateMailbox{CreateMailbox: &pb.CreateMailbox{Account: uint64(a), Name: g.name(), Subscribe: g.int("sub", 0, 1) == 0}}}
+		return &pb.Command{Op: &pb.Command_CreateMailbox{CreateMailbox: &pb.CreateMailbox{
+			Account: uint64(a), Name: g.name(), Subscribe: g.int("sub", 0, 1) == 0, Inherit: uint32(g.int("inherit", 0, 4)),
+		}}}
 	case 17:
 		return &pb.Command{Op: &pb.Command_DeleteMailbox{DeleteMailbox: &pb.DeleteMailbox{Account: uint64(a), Mailbox: uint32(g.box())}}}
 	case 18:
@@ -258,6 +292,13 @@ func (g *gen) command() *pb.Command {
 			pairs = append(pairs, e, rapid.SampledFrom([]string{"", "x", "longer"}).Draw(g.T, "value"))
 		}
 		return setMetadata(a, mailstore.MailboxID(g.int("mailbox", 0, 4)), pairs...)
+	case 20, 21:
+		box := mailstore.MailboxID(g.int("mailbox", 0, 4))
+		c := setACL(a, box, rapid.SampledFrom(genUsers).Draw(g.T, "user"), pb.SetACL_SET, 0)
+		if box != 0 {
+			c.GetSetAcl().Mode, c.GetSetAcl().Rights = pb.SetACL_Mode(g.int("mode", 0, 2)), uint32(g.int("rights", 0, 7))
+		}
+		return c
 	default:
 		switch g.int("rare", 0, 5) {
 		case 0:

@@ -25,6 +25,7 @@ type twinAccount struct {
 	boxes                  map[uint32]*twinBox
 	subs                   map[string]bool
 	metadata               map[uint32]map[string]twinEntry // of existing mailboxes and of 0
+	acl                    map[uint32]map[string]uint32    // of mailboxes that have one
 	keywords               []string
 	contents               map[string]*pb.Content
 	thread                 map[string]string // content id → thread
@@ -213,6 +214,9 @@ func (t *twin) find(id uint64, box uint32) (*twinAccount, *twinBox, pb.Code) {
 // apply executes a command and describes the answer as describe does.
 func (t *twin) apply(c *pb.Command, time uint64) string {
 	t.now = int64(time / 1000)
+	if c.As != nil && !t.permitted(c) {
+		return "NOT_PERMITTED"
+	}
 	switch o := c.Op.(type) {
 	case *pb.Command_OpenAccount:
 		return t.openAccount(o.OpenAccount)
@@ -250,7 +254,11 @@ func (t *twin) apply(c *pb.Command, time uint64) string {
 			return cd.String()
 		}
 		a.modseq++
-		return fmt.Sprint("OK box ", a.create(o.CreateMailbox))
+		id := a.create(o.CreateMailbox)
+		for h, r := range a.acl[o.CreateMailbox.Inherit] {
+			a.grant(id, h, r)
+		}
+		return fmt.Sprint("OK box ", id)
 	case *pb.Command_DeleteMailbox:
 		a, _, cd := t.find(o.DeleteMailbox.Account, o.DeleteMailbox.Mailbox)
 		if cd == pb.Code_OK && o.DeleteMailbox.Mailbox == 1 {
@@ -261,6 +269,7 @@ func (t *twin) apply(c *pb.Command, time uint64) string {
 			a.list++
 			delete(a.boxes, o.DeleteMailbox.Mailbox)
 			delete(a.metadata, o.DeleteMailbox.Mailbox)
+			delete(a.acl, o.DeleteMailbox.Mailbox)
 		}
 		return cd.String()
 	case *pb.Command_RenameMailboxes:
@@ -278,6 +287,8 @@ func (t *twin) apply(c *pb.Command, time uint64) string {
 		return cd.String()
 	case *pb.Command_SetMetadata:
 		return t.setMetadata(o.SetMetadata)
+	case *pb.Command_SetAcl:
+		return t.setACL(o.SetAcl)
 	case *pb.Command_TouchRecent:
 		_, b, cd := t.find(o.TouchRecent.Account, o.TouchRecent.Mailbox)
 		if cd == pb.Code_OK {
@@ -415,7 +426,10 @@ func (t *twin) store(o *pb.StoreFlags) string {
 		}
 	}
 	if len(todo) > 0 {
-		ws := a.words(o.Keywords, o.Mode != pb.StoreFlags_REMOVE)
+		var ws []string
+		if !o.KeepKeywords {
+			ws = a.words(o.Keywords, o.Mode != pb.StoreFlags_REMOVE)
+		}
 		for _, u := range todo {
 			m := b.messages[u]
 			f, k := o.Flags, ws
@@ -425,6 +439,9 @@ func (t *twin) store(o *pb.StoreFlags) string {
 			case pb.StoreFlags_REMOVE:
 				f = m.flags &^ o.Flags
 				k = slices.DeleteFunc(slices.Clone(m.keywords), func(w string) bool { return slices.Contains(ws, w) })
+			}
+			if f = f&^o.Keep | m.flags&o.Keep; o.KeepKeywords {
+				k = m.keywords
 			}
 			if f != m.flags || !slices.Equal(k, m.keywords) {
 				m.flags, m.keywords, m.modseq = f, k, a.modseq+1
@@ -480,6 +497,9 @@ func (t *twin) copy(o *pb.Copy) string {
 		m := *b.messages[u]
 		m.keywords = slices.Clone(m.keywords)
 		m.modseq, m.save = a.modseq, t.now
+		if m.flags &^= o.Drop; o.DropKeywords {
+			m.keywords = nil
+		}
 		to.messages[to.next] = &m
 		to.high = a.modseq
 		out = append(out, fmt.Sprintf("%d/%d", o.Target, to.next))

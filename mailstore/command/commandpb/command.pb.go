@@ -213,7 +213,56 @@ func (x StoreFlags_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StoreFlags_Mode.Descriptor instead.
 func (StoreFlags_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{11, 0}
+	return file_command_proto_rawDescGZIP(), []int{12, 0}
+}
+
+type SetACL_Mode int32
+
+const (
+	SetACL_SET    SetACL_Mode = 0
+	SetACL_ADD    SetACL_Mode = 1
+	SetACL_REMOVE SetACL_Mode = 2
+)
+
+// Enum value maps for SetACL_Mode.
+var (
+	SetACL_Mode_name = map[int32]string{
+		0: "SET",
+		1: "ADD",
+		2: "REMOVE",
+	}
+	SetACL_Mode_value = map[string]int32{
+		"SET":    0,
+		"ADD":    1,
+		"REMOVE": 2,
+	}
+)
+
+func (x SetACL_Mode) Enum() *SetACL_Mode {
+	p := new(SetACL_Mode)
+	*p = x
+	return p
+}
+
+func (x SetACL_Mode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SetACL_Mode) Descriptor() protoreflect.EnumDescriptor {
+	return file_command_proto_enumTypes[3].Descriptor()
+}
+
+func (SetACL_Mode) Type() protoreflect.EnumType {
+	return &file_command_proto_enumTypes[3]
+}
+
+func (x SetACL_Mode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SetACL_Mode.Descriptor instead.
+func (SetACL_Mode) EnumDescriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{26, 0}
 }
 
 // Command is what one log entry carries.
@@ -221,6 +270,8 @@ type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// level is the feature level a machine must have to execute it.
 	Level uint32 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	// as tells who acts on another's account; absent: the account's own user.
+	As *Actor `protobuf:"bytes,2,opt,name=as,proto3" json:"as,omitempty"`
 	// Types that are valid to be assigned to Op:
 	//
 	//	*Command_OpenAccount
@@ -242,6 +293,7 @@ type Command struct {
 	//	*Command_BodyLost
 	//	*Command_Jump
 	//	*Command_SetMetadata
+	//	*Command_SetAcl
 	//	*Command_SetLevel
 	//	*Command_SetWhole
 	//	*Command_PutNode
@@ -260,6 +312,8 @@ type Command struct {
 	//	*Command_PutSetting
 	//	*Command_ShredAccount
 	//	*Command_SetQuota
+	//	*Command_PutShare
+	//	*Command_RemoveShare
 	Op            isCommand_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -300,6 +354,13 @@ func (x *Command) GetLevel() uint32 {
 		return x.Level
 	}
 	return 0
+}
+
+func (x *Command) GetAs() *Actor {
+	if x != nil {
+		return x.As
+	}
+	return nil
 }
 
 func (x *Command) GetOp() isCommand_Op {
@@ -480,6 +541,15 @@ func (x *Command) GetSetMetadata() *SetMetadata {
 	return nil
 }
 
+func (x *Command) GetSetAcl() *SetACL {
+	if x != nil {
+		if x, ok := x.Op.(*Command_SetAcl); ok {
+			return x.SetAcl
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetSetLevel() *SetLevel {
 	if x != nil {
 		if x, ok := x.Op.(*Command_SetLevel); ok {
@@ -642,6 +712,24 @@ func (x *Command) GetSetQuota() *SetQuota {
 	return nil
 }
 
+func (x *Command) GetPutShare() *PutShare {
+	if x != nil {
+		if x, ok := x.Op.(*Command_PutShare); ok {
+			return x.PutShare
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveShare() *RemoveShare {
+	if x != nil {
+		if x, ok := x.Op.(*Command_RemoveShare); ok {
+			return x.RemoveShare
+		}
+	}
+	return nil
+}
+
 type isCommand_Op interface {
 	isCommand_Op()
 }
@@ -723,6 +811,10 @@ type Command_SetMetadata struct {
 	SetMetadata *SetMetadata `protobuf:"bytes,28,opt,name=set_metadata,json=setMetadata,proto3,oneof"`
 }
 
+type Command_SetAcl struct {
+	SetAcl *SetACL `protobuf:"bytes,29,opt,name=set_acl,json=setAcl,proto3,oneof"`
+}
+
 type Command_SetLevel struct {
 	// Any group.
 	SetLevel *SetLevel `protobuf:"bytes,40,opt,name=set_level,json=setLevel,proto3,oneof"`
@@ -797,6 +889,14 @@ type Command_SetQuota struct {
 	SetQuota *SetQuota `protobuf:"bytes,75,opt,name=set_quota,json=setQuota,proto3,oneof"`
 }
 
+type Command_PutShare struct {
+	PutShare *PutShare `protobuf:"bytes,76,opt,name=put_share,json=putShare,proto3,oneof"`
+}
+
+type Command_RemoveShare struct {
+	RemoveShare *RemoveShare `protobuf:"bytes,77,opt,name=remove_share,json=removeShare,proto3,oneof"`
+}
+
 func (*Command_OpenAccount) isCommand_Op() {}
 
 func (*Command_UpdateAccount) isCommand_Op() {}
@@ -835,6 +935,8 @@ func (*Command_Jump) isCommand_Op() {}
 
 func (*Command_SetMetadata) isCommand_Op() {}
 
+func (*Command_SetAcl) isCommand_Op() {}
+
 func (*Command_SetLevel) isCommand_Op() {}
 
 func (*Command_SetWhole) isCommand_Op() {}
@@ -871,6 +973,65 @@ func (*Command_ShredAccount) isCommand_Op() {}
 
 func (*Command_SetQuota) isCommand_Op() {}
 
+func (*Command_PutShare) isCommand_Op() {}
+
+func (*Command_RemoveShare) isCommand_Op() {}
+
+// Actor is a user to whom mailboxes of the command's account are shared. The
+// command is executed only if the user has the rights it needs when it is
+// executed, whatever the proposer knew (RFC 4314 section 4).
+type Actor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"` // 16 bytes: the identifier's in the account's access lists
+	Needs         []*Actor_Need          `protobuf:"bytes,2,rep,name=needs,proto3" json:"needs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Actor) Reset() {
+	*x = Actor{}
+	mi := &file_command_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Actor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Actor) ProtoMessage() {}
+
+func (x *Actor) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Actor.ProtoReflect.Descriptor instead.
+func (*Actor) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Actor) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *Actor) GetNeeds() []*Actor_Need {
+	if x != nil {
+		return x.Needs
+	}
+	return nil
+}
+
 // Name is a mailbox name: a keyed hash to match by and the sealed text.
 type Name struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -882,7 +1043,7 @@ type Name struct {
 
 func (x *Name) Reset() {
 	*x = Name{}
-	mi := &file_command_proto_msgTypes[1]
+	mi := &file_command_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1055,7 @@ func (x *Name) String() string {
 func (*Name) ProtoMessage() {}
 
 func (x *Name) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[1]
+	mi := &file_command_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1068,7 @@ func (x *Name) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Name.ProtoReflect.Descriptor instead.
 func (*Name) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{1}
+	return file_command_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Name) GetHash() []byte {
@@ -935,7 +1096,7 @@ type Keyword struct {
 
 func (x *Keyword) Reset() {
 	*x = Keyword{}
-	mi := &file_command_proto_msgTypes[2]
+	mi := &file_command_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1108,7 @@ func (x *Keyword) String() string {
 func (*Keyword) ProtoMessage() {}
 
 func (x *Keyword) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[2]
+	mi := &file_command_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1121,7 @@ func (x *Keyword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyword.ProtoReflect.Descriptor instead.
 func (*Keyword) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{2}
+	return file_command_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Keyword) GetHash() []byte {
@@ -997,7 +1158,7 @@ type Content struct {
 
 func (x *Content) Reset() {
 	*x = Content{}
-	mi := &file_command_proto_msgTypes[3]
+	mi := &file_command_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1170,7 @@ func (x *Content) String() string {
 func (*Content) ProtoMessage() {}
 
 func (x *Content) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[3]
+	mi := &file_command_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1183,7 @@ func (x *Content) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content.ProtoReflect.Descriptor instead.
 func (*Content) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{3}
+	return file_command_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Content) GetId() []byte {
@@ -1096,7 +1257,7 @@ type Placed struct {
 
 func (x *Placed) Reset() {
 	*x = Placed{}
-	mi := &file_command_proto_msgTypes[4]
+	mi := &file_command_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1269,7 @@ func (x *Placed) String() string {
 func (*Placed) ProtoMessage() {}
 
 func (x *Placed) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[4]
+	mi := &file_command_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1282,7 @@ func (x *Placed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placed.ProtoReflect.Descriptor instead.
 func (*Placed) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{4}
+	return file_command_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Placed) GetContent() *Content {
@@ -1170,7 +1331,7 @@ type UIDRange struct {
 
 func (x *UIDRange) Reset() {
 	*x = UIDRange{}
-	mi := &file_command_proto_msgTypes[5]
+	mi := &file_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1343,7 @@ func (x *UIDRange) String() string {
 func (*UIDRange) ProtoMessage() {}
 
 func (x *UIDRange) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[5]
+	mi := &file_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1356,7 @@ func (x *UIDRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UIDRange.ProtoReflect.Descriptor instead.
 func (*UIDRange) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{5}
+	return file_command_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UIDRange) GetFirst() uint32 {
@@ -1226,7 +1387,7 @@ type OpenAccount struct {
 
 func (x *OpenAccount) Reset() {
 	*x = OpenAccount{}
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1399,7 @@ func (x *OpenAccount) String() string {
 func (*OpenAccount) ProtoMessage() {}
 
 func (x *OpenAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1412,7 @@ func (x *OpenAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenAccount.ProtoReflect.Descriptor instead.
 func (*OpenAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{6}
+	return file_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OpenAccount) GetAccount() uint64 {
@@ -1294,7 +1455,7 @@ type UpdateAccount struct {
 
 func (x *UpdateAccount) Reset() {
 	*x = UpdateAccount{}
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1467,7 @@ func (x *UpdateAccount) String() string {
 func (*UpdateAccount) ProtoMessage() {}
 
 func (x *UpdateAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1480,7 @@ func (x *UpdateAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccount.ProtoReflect.Descriptor instead.
 func (*UpdateAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{7}
+	return file_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateAccount) GetAccount() uint64 {
@@ -1360,7 +1521,7 @@ type CloseAccount struct {
 
 func (x *CloseAccount) Reset() {
 	*x = CloseAccount{}
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1533,7 @@ func (x *CloseAccount) String() string {
 func (*CloseAccount) ProtoMessage() {}
 
 func (x *CloseAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1546,7 @@ func (x *CloseAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseAccount.ProtoReflect.Descriptor instead.
 func (*CloseAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{8}
+	return file_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CloseAccount) GetAccount() uint64 {
@@ -1406,7 +1567,7 @@ type Deliver struct {
 
 func (x *Deliver) Reset() {
 	*x = Deliver{}
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1579,7 @@ func (x *Deliver) String() string {
 func (*Deliver) ProtoMessage() {}
 
 func (x *Deliver) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1592,7 @@ func (x *Deliver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deliver.ProtoReflect.Descriptor instead.
 func (*Deliver) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{9}
+	return file_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Deliver) GetTo() []*Deliver_To {
@@ -1457,7 +1618,7 @@ type Append struct {
 
 func (x *Append) Reset() {
 	*x = Append{}
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1630,7 @@ func (x *Append) String() string {
 func (*Append) ProtoMessage() {}
 
 func (x *Append) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1643,7 @@ func (x *Append) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Append.ProtoReflect.Descriptor instead.
 func (*Append) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{10}
+	return file_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Append) GetAccount() uint64 {
@@ -1532,13 +1693,17 @@ type StoreFlags struct {
 	// unchanged_since leaves messages with a greater MODSEQ alone (RFC 7162
 	// section 3.1.3). Absent: no condition.
 	UnchangedSince *uint64 `protobuf:"varint,7,opt,name=unchanged_since,json=unchangedSince,proto3,oneof" json:"unchanged_since,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// keep are flags that stay as they are, and with keep_keywords all keywords
+	// do: who acts has no right to change them (RFC 4314 section 4).
+	Keep          uint32 `protobuf:"varint,8,opt,name=keep,proto3" json:"keep,omitempty"`
+	KeepKeywords  bool   `protobuf:"varint,9,opt,name=keep_keywords,json=keepKeywords,proto3" json:"keep_keywords,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StoreFlags) Reset() {
 	*x = StoreFlags{}
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1550,7 +1715,7 @@ func (x *StoreFlags) String() string {
 func (*StoreFlags) ProtoMessage() {}
 
 func (x *StoreFlags) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1563,7 +1728,7 @@ func (x *StoreFlags) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreFlags.ProtoReflect.Descriptor instead.
 func (*StoreFlags) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{11}
+	return file_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StoreFlags) GetAccount() uint64 {
@@ -1615,6 +1780,20 @@ func (x *StoreFlags) GetUnchangedSince() uint64 {
 	return 0
 }
 
+func (x *StoreFlags) GetKeep() uint32 {
+	if x != nil {
+		return x.Keep
+	}
+	return 0
+}
+
+func (x *StoreFlags) GetKeepKeywords() bool {
+	if x != nil {
+		return x.KeepKeywords
+	}
+	return false
+}
+
 // Expunge removes messages of the ranges that have \Deleted set when it is
 // executed, or all of them when any is set (MOVE's second half).
 type Expunge struct {
@@ -1629,7 +1808,7 @@ type Expunge struct {
 
 func (x *Expunge) Reset() {
 	*x = Expunge{}
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1820,7 @@ func (x *Expunge) String() string {
 func (*Expunge) ProtoMessage() {}
 
 func (x *Expunge) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1833,7 @@ func (x *Expunge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expunge.ProtoReflect.Descriptor instead.
 func (*Expunge) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{12}
+	return file_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Expunge) GetAccount() uint64 {
@@ -1688,19 +1867,23 @@ func (x *Expunge) GetAny() bool {
 // Copy adds existing messages to another mailbox of the same account, all or
 // none; with move, the sources are removed in the same step (RFC 6851).
 type Copy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       uint64                 `protobuf:"fixed64,1,opt,name=account,proto3" json:"account,omitempty"`
-	Mailbox       uint32                 `protobuf:"varint,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
-	Uids          []*UIDRange            `protobuf:"bytes,3,rep,name=uids,proto3" json:"uids,omitempty"`
-	Target        uint32                 `protobuf:"varint,4,opt,name=target,proto3" json:"target,omitempty"`
-	Move          bool                   `protobuf:"varint,5,opt,name=move,proto3" json:"move,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account uint64                 `protobuf:"fixed64,1,opt,name=account,proto3" json:"account,omitempty"`
+	Mailbox uint32                 `protobuf:"varint,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
+	Uids    []*UIDRange            `protobuf:"bytes,3,rep,name=uids,proto3" json:"uids,omitempty"`
+	Target  uint32                 `protobuf:"varint,4,opt,name=target,proto3" json:"target,omitempty"`
+	Move    bool                   `protobuf:"varint,5,opt,name=move,proto3" json:"move,omitempty"`
+	// drop are flags that the copies do not get, and with drop_keywords they get
+	// no keywords (RFC 4314 section 4).
+	Drop          uint32 `protobuf:"varint,6,opt,name=drop,proto3" json:"drop,omitempty"`
+	DropKeywords  bool   `protobuf:"varint,7,opt,name=drop_keywords,json=dropKeywords,proto3" json:"drop_keywords,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Copy) Reset() {
 	*x = Copy{}
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1895,7 @@ func (x *Copy) String() string {
 func (*Copy) ProtoMessage() {}
 
 func (x *Copy) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1908,7 @@ func (x *Copy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Copy.ProtoReflect.Descriptor instead.
 func (*Copy) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Copy) GetAccount() uint64 {
@@ -1763,6 +1946,20 @@ func (x *Copy) GetMove() bool {
 	return false
 }
 
+func (x *Copy) GetDrop() uint32 {
+	if x != nil {
+		return x.Drop
+	}
+	return 0
+}
+
+func (x *Copy) GetDropKeywords() bool {
+	if x != nil {
+		return x.DropKeywords
+	}
+	return false
+}
+
 type CreateMailbox struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Account    uint64                 `protobuf:"fixed64,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -1771,14 +1968,17 @@ type CreateMailbox struct {
 	Subscribe  bool                   `protobuf:"varint,4,opt,name=subscribe,proto3" json:"subscribe,omitempty"`
 	// list is the value of the account's mailbox-list counter the proposer saw;
 	// absent: no condition.
-	List          *uint64 `protobuf:"varint,5,opt,name=list,proto3,oneof" json:"list,omitempty"`
+	List *uint64 `protobuf:"varint,5,opt,name=list,proto3,oneof" json:"list,omitempty"`
+	// inherit is the mailbox whose access list the new one begins with (RFC 4314
+	// section 4); 0: none.
+	Inherit       uint32 `protobuf:"varint,6,opt,name=inherit,proto3" json:"inherit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateMailbox) Reset() {
 	*x = CreateMailbox{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1990,7 @@ func (x *CreateMailbox) String() string {
 func (*CreateMailbox) ProtoMessage() {}
 
 func (x *CreateMailbox) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +2003,7 @@ func (x *CreateMailbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateMailbox.ProtoReflect.Descriptor instead.
 func (*CreateMailbox) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateMailbox) GetAccount() uint64 {
@@ -1841,6 +2041,13 @@ func (x *CreateMailbox) GetList() uint64 {
 	return 0
 }
 
+func (x *CreateMailbox) GetInherit() uint32 {
+	if x != nil {
+		return x.Inherit
+	}
+	return 0
+}
+
 // DeleteMailbox hides a mailbox and frees its name at once; its messages are
 // left to Purge.
 type DeleteMailbox struct {
@@ -1854,7 +2061,7 @@ type DeleteMailbox struct {
 
 func (x *DeleteMailbox) Reset() {
 	*x = DeleteMailbox{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2073,7 @@ func (x *DeleteMailbox) String() string {
 func (*DeleteMailbox) ProtoMessage() {}
 
 func (x *DeleteMailbox) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2086,7 @@ func (x *DeleteMailbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteMailbox.ProtoReflect.Descriptor instead.
 func (*DeleteMailbox) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteMailbox) GetAccount() uint64 {
@@ -1916,7 +2123,7 @@ type RenameMailboxes struct {
 
 func (x *RenameMailboxes) Reset() {
 	*x = RenameMailboxes{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2135,7 @@ func (x *RenameMailboxes) String() string {
 func (*RenameMailboxes) ProtoMessage() {}
 
 func (x *RenameMailboxes) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2148,7 @@ func (x *RenameMailboxes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameMailboxes.ProtoReflect.Descriptor instead.
 func (*RenameMailboxes) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RenameMailboxes) GetAccount() uint64 {
@@ -1978,7 +2185,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2197,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2210,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Subscribe) GetAccount() uint64 {
@@ -2039,7 +2246,7 @@ type TouchRecent struct {
 
 func (x *TouchRecent) Reset() {
 	*x = TouchRecent{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2258,7 @@ func (x *TouchRecent) String() string {
 func (*TouchRecent) ProtoMessage() {}
 
 func (x *TouchRecent) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +2271,7 @@ func (x *TouchRecent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TouchRecent.ProtoReflect.Descriptor instead.
 func (*TouchRecent) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TouchRecent) GetAccount() uint64 {
@@ -2099,7 +2306,7 @@ type Purge struct {
 
 func (x *Purge) Reset() {
 	*x = Purge{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2318,7 @@ func (x *Purge) String() string {
 func (*Purge) ProtoMessage() {}
 
 func (x *Purge) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2331,7 @@ func (x *Purge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Purge.ProtoReflect.Descriptor instead.
 func (*Purge) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Purge) GetLimit() uint32 {
@@ -2148,7 +2355,7 @@ type OpenHandoff struct {
 
 func (x *OpenHandoff) Reset() {
 	*x = OpenHandoff{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +2367,7 @@ func (x *OpenHandoff) String() string {
 func (*OpenHandoff) ProtoMessage() {}
 
 func (x *OpenHandoff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,7 +2380,7 @@ func (x *OpenHandoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenHandoff.ProtoReflect.Descriptor instead.
 func (*OpenHandoff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OpenHandoff) GetId() []byte {
@@ -2213,7 +2420,7 @@ type CloseHandoff struct {
 
 func (x *CloseHandoff) Reset() {
 	*x = CloseHandoff{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2432,7 @@ func (x *CloseHandoff) String() string {
 func (*CloseHandoff) ProtoMessage() {}
 
 func (x *CloseHandoff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2445,7 @@ func (x *CloseHandoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseHandoff.ProtoReflect.Descriptor instead.
 func (*CloseHandoff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CloseHandoff) GetId() []byte {
@@ -2258,7 +2465,7 @@ type BodyLost struct {
 
 func (x *BodyLost) Reset() {
 	*x = BodyLost{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2477,7 @@ func (x *BodyLost) String() string {
 func (*BodyLost) ProtoMessage() {}
 
 func (x *BodyLost) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2490,7 @@ func (x *BodyLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BodyLost.ProtoReflect.Descriptor instead.
 func (*BodyLost) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BodyLost) GetBody() []byte {
@@ -2305,7 +2512,7 @@ type Jump struct {
 
 func (x *Jump) Reset() {
 	*x = Jump{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2317,7 +2524,7 @@ func (x *Jump) String() string {
 func (*Jump) ProtoMessage() {}
 
 func (x *Jump) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2330,7 +2537,7 @@ func (x *Jump) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Jump.ProtoReflect.Descriptor instead.
 func (*Jump) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Jump) GetUids() uint32 {
@@ -2361,7 +2568,7 @@ type SetMetadata struct {
 
 func (x *SetMetadata) Reset() {
 	*x = SetMetadata{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2580,7 @@ func (x *SetMetadata) String() string {
 func (*SetMetadata) ProtoMessage() {}
 
 func (x *SetMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2593,7 @@ func (x *SetMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMetadata.ProtoReflect.Descriptor instead.
 func (*SetMetadata) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SetMetadata) GetAccount() uint64 {
@@ -2410,6 +2617,93 @@ func (x *SetMetadata) GetEntries() []*SetMetadata_Entry {
 	return nil
 }
 
+// SetACL changes what one identifier may do with a mailbox (RFC 4314). Who that
+// is is told by a hash; the identifier itself is sealed.
+type SetACL struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account uint64                 `protobuf:"fixed64,1,opt,name=account,proto3" json:"account,omitempty"`
+	// mailbox 0 stands for every mailbox; then everything is taken away.
+	Mailbox       uint32      `protobuf:"varint,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
+	Hash          []byte      `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`     // 16 bytes
+	Sealed        []byte      `protobuf:"bytes,4,opt,name=sealed,proto3" json:"sealed,omitempty"` // kept from the first time on
+	Mode          SetACL_Mode `protobuf:"varint,5,opt,name=mode,proto3,enum=altmail.command.v1.SetACL_Mode" json:"mode,omitempty"`
+	Rights        uint32      `protobuf:"varint,6,opt,name=rights,proto3" json:"rights,omitempty"` // mailstore.Rights
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetACL) Reset() {
+	*x = SetACL{}
+	mi := &file_command_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetACL) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetACL) ProtoMessage() {}
+
+func (x *SetACL) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetACL.ProtoReflect.Descriptor instead.
+func (*SetACL) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SetACL) GetAccount() uint64 {
+	if x != nil {
+		return x.Account
+	}
+	return 0
+}
+
+func (x *SetACL) GetMailbox() uint32 {
+	if x != nil {
+		return x.Mailbox
+	}
+	return 0
+}
+
+func (x *SetACL) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *SetACL) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+func (x *SetACL) GetMode() SetACL_Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return SetACL_SET
+}
+
+func (x *SetACL) GetRights() uint32 {
+	if x != nil {
+		return x.Rights
+	}
+	return 0
+}
+
 type SetLevel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
@@ -2419,7 +2713,7 @@ type SetLevel struct {
 
 func (x *SetLevel) Reset() {
 	*x = SetLevel{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2725,7 @@ func (x *SetLevel) String() string {
 func (*SetLevel) ProtoMessage() {}
 
 func (x *SetLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2738,7 @@ func (x *SetLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLevel.ProtoReflect.Descriptor instead.
 func (*SetLevel) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetLevel) GetLevel() uint32 {
@@ -2465,7 +2759,7 @@ type SetWhole struct {
 
 func (x *SetWhole) Reset() {
 	*x = SetWhole{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2477,7 +2771,7 @@ func (x *SetWhole) String() string {
 func (*SetWhole) ProtoMessage() {}
 
 func (x *SetWhole) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2490,7 +2784,7 @@ func (x *SetWhole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWhole.ProtoReflect.Descriptor instead.
 func (*SetWhole) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetWhole) GetNode() []byte {
@@ -2524,7 +2818,7 @@ type PutNode struct {
 
 func (x *PutNode) Reset() {
 	*x = PutNode{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2830,7 @@ func (x *PutNode) String() string {
 func (*PutNode) ProtoMessage() {}
 
 func (x *PutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2843,7 @@ func (x *PutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
 func (*PutNode) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutNode) GetId() []byte {
@@ -2611,7 +2905,7 @@ type RemoveNode struct {
 
 func (x *RemoveNode) Reset() {
 	*x = RemoveNode{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2623,7 +2917,7 @@ func (x *RemoveNode) String() string {
 func (*RemoveNode) ProtoMessage() {}
 
 func (x *RemoveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2636,7 +2930,7 @@ func (x *RemoveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNode.ProtoReflect.Descriptor instead.
 func (*RemoveNode) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RemoveNode) GetId() []byte {
@@ -2665,7 +2959,7 @@ type PutToken struct {
 
 func (x *PutToken) Reset() {
 	*x = PutToken{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2677,7 +2971,7 @@ func (x *PutToken) String() string {
 func (*PutToken) ProtoMessage() {}
 
 func (x *PutToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2690,7 +2984,7 @@ func (x *PutToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutToken.ProtoReflect.Descriptor instead.
 func (*PutToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PutToken) GetId() []byte {
@@ -2725,7 +3019,7 @@ type UseToken struct {
 
 func (x *UseToken) Reset() {
 	*x = UseToken{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +3031,7 @@ func (x *UseToken) String() string {
 func (*UseToken) ProtoMessage() {}
 
 func (x *UseToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +3044,7 @@ func (x *UseToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseToken.ProtoReflect.Descriptor instead.
 func (*UseToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *UseToken) GetId() []byte {
@@ -2776,7 +3070,7 @@ type PutDomain struct {
 
 func (x *PutDomain) Reset() {
 	*x = PutDomain{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2788,7 +3082,7 @@ func (x *PutDomain) String() string {
 func (*PutDomain) ProtoMessage() {}
 
 func (x *PutDomain) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2801,7 +3095,7 @@ func (x *PutDomain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDomain.ProtoReflect.Descriptor instead.
 func (*PutDomain) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutDomain) GetDomain() *Name {
@@ -2820,7 +3114,7 @@ type RemoveDomain struct {
 
 func (x *RemoveDomain) Reset() {
 	*x = RemoveDomain{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +3126,7 @@ func (x *RemoveDomain) String() string {
 func (*RemoveDomain) ProtoMessage() {}
 
 func (x *RemoveDomain) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +3139,7 @@ func (x *RemoveDomain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDomain.ProtoReflect.Descriptor instead.
 func (*RemoveDomain) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RemoveDomain) GetHash() []byte {
@@ -2872,7 +3166,7 @@ type AddAccount struct {
 
 func (x *AddAccount) Reset() {
 	*x = AddAccount{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +3178,7 @@ func (x *AddAccount) String() string {
 func (*AddAccount) ProtoMessage() {}
 
 func (x *AddAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +3191,7 @@ func (x *AddAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAccount.ProtoReflect.Descriptor instead.
 func (*AddAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AddAccount) GetId() uint64 {
@@ -2963,7 +3257,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2975,7 +3269,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2988,7 +3282,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Credential) GetId() []byte {
@@ -3038,7 +3332,7 @@ type SetAccountStatus struct {
 
 func (x *SetAccountStatus) Reset() {
 	*x = SetAccountStatus{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3344,7 @@ func (x *SetAccountStatus) String() string {
 func (*SetAccountStatus) ProtoMessage() {}
 
 func (x *SetAccountStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3357,7 @@ func (x *SetAccountStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAccountStatus.ProtoReflect.Descriptor instead.
 func (*SetAccountStatus) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetAccountStatus) GetId() uint64 {
@@ -3100,7 +3394,7 @@ type SetQuota struct {
 
 func (x *SetQuota) Reset() {
 	*x = SetQuota{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3112,7 +3406,7 @@ func (x *SetQuota) String() string {
 func (*SetQuota) ProtoMessage() {}
 
 func (x *SetQuota) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3125,7 +3419,7 @@ func (x *SetQuota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQuota.ProtoReflect.Descriptor instead.
 func (*SetQuota) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SetQuota) GetId() uint64 {
@@ -3162,7 +3456,7 @@ type SetCredential struct {
 
 func (x *SetCredential) Reset() {
 	*x = SetCredential{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3174,7 +3468,7 @@ func (x *SetCredential) String() string {
 func (*SetCredential) ProtoMessage() {}
 
 func (x *SetCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3187,7 +3481,7 @@ func (x *SetCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCredential.ProtoReflect.Descriptor instead.
 func (*SetCredential) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SetCredential) GetAccount() uint64 {
@@ -3221,7 +3515,7 @@ type RemoveCredential struct {
 
 func (x *RemoveCredential) Reset() {
 	*x = RemoveCredential{}
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3233,7 +3527,7 @@ func (x *RemoveCredential) String() string {
 func (*RemoveCredential) ProtoMessage() {}
 
 func (x *RemoveCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3246,7 +3540,7 @@ func (x *RemoveCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCredential.ProtoReflect.Descriptor instead.
 func (*RemoveCredential) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{38}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RemoveCredential) GetAccount() uint64 {
@@ -3273,7 +3567,7 @@ type AddAddress struct {
 
 func (x *AddAddress) Reset() {
 	*x = AddAddress{}
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3285,7 +3579,7 @@ func (x *AddAddress) String() string {
 func (*AddAddress) ProtoMessage() {}
 
 func (x *AddAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3298,7 +3592,7 @@ func (x *AddAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAddress.ProtoReflect.Descriptor instead.
 func (*AddAddress) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{39}
+	return file_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AddAddress) GetAccount() uint64 {
@@ -3325,7 +3619,7 @@ type RemoveAddress struct {
 
 func (x *RemoveAddress) Reset() {
 	*x = RemoveAddress{}
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3337,7 +3631,7 @@ func (x *RemoveAddress) String() string {
 func (*RemoveAddress) ProtoMessage() {}
 
 func (x *RemoveAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3350,7 +3644,7 @@ func (x *RemoveAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAddress.ProtoReflect.Descriptor instead.
 func (*RemoveAddress) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{40}
+	return file_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RemoveAddress) GetAccount() uint64 {
@@ -3377,7 +3671,7 @@ type ShredAccount struct {
 
 func (x *ShredAccount) Reset() {
 	*x = ShredAccount{}
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3683,7 @@ func (x *ShredAccount) String() string {
 func (*ShredAccount) ProtoMessage() {}
 
 func (x *ShredAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3696,7 @@ func (x *ShredAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShredAccount.ProtoReflect.Descriptor instead.
 func (*ShredAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{41}
+	return file_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ShredAccount) GetId() uint64 {
@@ -3421,7 +3715,7 @@ type PutGroup struct {
 
 func (x *PutGroup) Reset() {
 	*x = PutGroup{}
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3433,7 +3727,7 @@ func (x *PutGroup) String() string {
 func (*PutGroup) ProtoMessage() {}
 
 func (x *PutGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3446,12 +3740,128 @@ func (x *PutGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutGroup.ProtoReflect.Descriptor instead.
 func (*PutGroup) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{42}
+	return file_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PutGroup) GetGroup() uint32 {
 	if x != nil {
 		return x.Group
+	}
+	return 0
+}
+
+// PutShare records that an account may have mailboxes that are shared with
+// another, so that they are found there. It decides no right. The record gets
+// a new version each time.
+type PutShare struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Owner         uint64                 `protobuf:"fixed64,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Grantee       uint64                 `protobuf:"fixed64,2,opt,name=grantee,proto3" json:"grantee,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutShare) Reset() {
+	*x = PutShare{}
+	mi := &file_command_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutShare) ProtoMessage() {}
+
+func (x *PutShare) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutShare.ProtoReflect.Descriptor instead.
+func (*PutShare) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *PutShare) GetOwner() uint64 {
+	if x != nil {
+		return x.Owner
+	}
+	return 0
+}
+
+func (x *PutShare) GetGrantee() uint64 {
+	if x != nil {
+		return x.Grantee
+	}
+	return 0
+}
+
+// RemoveShare takes the record back, if it still has the version.
+type RemoveShare struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Owner         uint64                 `protobuf:"fixed64,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Grantee       uint64                 `protobuf:"fixed64,2,opt,name=grantee,proto3" json:"grantee,omitempty"`
+	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveShare) Reset() {
+	*x = RemoveShare{}
+	mi := &file_command_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveShare) ProtoMessage() {}
+
+func (x *RemoveShare) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveShare.ProtoReflect.Descriptor instead.
+func (*RemoveShare) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RemoveShare) GetOwner() uint64 {
+	if x != nil {
+		return x.Owner
+	}
+	return 0
+}
+
+func (x *RemoveShare) GetGrantee() uint64 {
+	if x != nil {
+		return x.Grantee
+	}
+	return 0
+}
+
+func (x *RemoveShare) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
 	}
 	return 0
 }
@@ -3469,7 +3879,7 @@ type PutSetting struct {
 
 func (x *PutSetting) Reset() {
 	*x = PutSetting{}
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3481,7 +3891,7 @@ func (x *PutSetting) String() string {
 func (*PutSetting) ProtoMessage() {}
 
 func (x *PutSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3494,7 +3904,7 @@ func (x *PutSetting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSetting.ProtoReflect.Descriptor instead.
 func (*PutSetting) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{43}
+	return file_command_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PutSetting) GetName() string {
@@ -3537,7 +3947,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3549,7 +3959,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3562,7 +3972,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{44}
+	return file_command_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Result) GetCode() Code {
@@ -3648,7 +4058,7 @@ type Stored struct {
 
 func (x *Stored) Reset() {
 	*x = Stored{}
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3660,7 +4070,7 @@ func (x *Stored) String() string {
 func (*Stored) ProtoMessage() {}
 
 func (x *Stored) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3673,7 +4083,7 @@ func (x *Stored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stored.ProtoReflect.Descriptor instead.
 func (*Stored) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{45}
+	return file_command_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Stored) GetCode() Code {
@@ -3720,7 +4130,7 @@ type Changed struct {
 
 func (x *Changed) Reset() {
 	*x = Changed{}
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +4142,7 @@ func (x *Changed) String() string {
 func (*Changed) ProtoMessage() {}
 
 func (x *Changed) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,12 +4155,64 @@ func (x *Changed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Changed.ProtoReflect.Descriptor instead.
 func (*Changed) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{46}
+	return file_command_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Changed) GetUid() uint32 {
 	if x != nil {
 		return x.Uid
+	}
+	return 0
+}
+
+type Actor_Need struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mailbox       uint32                 `protobuf:"varint,1,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
+	Rights        uint32                 `protobuf:"varint,2,opt,name=rights,proto3" json:"rights,omitempty"` // mailstore.Rights: all of them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Actor_Need) Reset() {
+	*x = Actor_Need{}
+	mi := &file_command_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Actor_Need) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Actor_Need) ProtoMessage() {}
+
+func (x *Actor_Need) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Actor_Need.ProtoReflect.Descriptor instead.
+func (*Actor_Need) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{1, 0}
+}
+
+func (x *Actor_Need) GetMailbox() uint32 {
+	if x != nil {
+		return x.Mailbox
+	}
+	return 0
+}
+
+func (x *Actor_Need) GetRights() uint32 {
+	if x != nil {
+		return x.Rights
 	}
 	return 0
 }
@@ -3766,7 +4228,7 @@ type Deliver_To struct {
 
 func (x *Deliver_To) Reset() {
 	*x = Deliver_To{}
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3778,7 +4240,7 @@ func (x *Deliver_To) String() string {
 func (*Deliver_To) ProtoMessage() {}
 
 func (x *Deliver_To) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3791,7 +4253,7 @@ func (x *Deliver_To) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deliver_To.ProtoReflect.Descriptor instead.
 func (*Deliver_To) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{9, 0}
+	return file_command_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *Deliver_To) GetAccount() uint64 {
@@ -3825,7 +4287,7 @@ type RenameMailboxes_Item struct {
 
 func (x *RenameMailboxes_Item) Reset() {
 	*x = RenameMailboxes_Item{}
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3837,7 +4299,7 @@ func (x *RenameMailboxes_Item) String() string {
 func (*RenameMailboxes_Item) ProtoMessage() {}
 
 func (x *RenameMailboxes_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3850,7 +4312,7 @@ func (x *RenameMailboxes_Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameMailboxes_Item.ProtoReflect.Descriptor instead.
 func (*RenameMailboxes_Item) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16, 0}
+	return file_command_proto_rawDescGZIP(), []int{17, 0}
 }
 
 func (x *RenameMailboxes_Item) GetMailbox() uint32 {
@@ -3878,7 +4340,7 @@ type OpenHandoff_Item struct {
 
 func (x *OpenHandoff_Item) Reset() {
 	*x = OpenHandoff_Item{}
-	mi := &file_command_proto_msgTypes[49]
+	mi := &file_command_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3890,7 +4352,7 @@ func (x *OpenHandoff_Item) String() string {
 func (*OpenHandoff_Item) ProtoMessage() {}
 
 func (x *OpenHandoff_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[49]
+	mi := &file_command_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3903,7 +4365,7 @@ func (x *OpenHandoff_Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenHandoff_Item.ProtoReflect.Descriptor instead.
 func (*OpenHandoff_Item) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20, 0}
+	return file_command_proto_rawDescGZIP(), []int{21, 0}
 }
 
 func (x *OpenHandoff_Item) GetGroup() uint32 {
@@ -3937,7 +4399,7 @@ type SetMetadata_Entry struct {
 
 func (x *SetMetadata_Entry) Reset() {
 	*x = SetMetadata_Entry{}
-	mi := &file_command_proto_msgTypes[50]
+	mi := &file_command_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3949,7 +4411,7 @@ func (x *SetMetadata_Entry) String() string {
 func (*SetMetadata_Entry) ProtoMessage() {}
 
 func (x *SetMetadata_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[50]
+	mi := &file_command_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3962,7 +4424,7 @@ func (x *SetMetadata_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMetadata_Entry.ProtoReflect.Descriptor instead.
 func (*SetMetadata_Entry) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24, 0}
+	return file_command_proto_rawDescGZIP(), []int{25, 0}
 }
 
 func (x *SetMetadata_Entry) GetHash() []byte {
@@ -3983,9 +4445,10 @@ var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x12altmail.command.v1\"\xc8\x13\n" +
+	"\rcommand.proto\x12\x12altmail.command.v1\"\xad\x15\n" +
 	"\aCommand\x12\x14\n" +
-	"\x05level\x18\x01 \x01(\rR\x05level\x12D\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\x12)\n" +
+	"\x02as\x18\x02 \x01(\v2\x19.altmail.command.v1.ActorR\x02as\x12D\n" +
 	"\fopen_account\x18\n" +
 	" \x01(\v2\x1f.altmail.command.v1.OpenAccountH\x00R\vopenAccount\x12J\n" +
 	"\x0eupdate_account\x18\v \x01(\v2!.altmail.command.v1.UpdateAccountH\x00R\rupdateAccount\x12G\n" +
@@ -4006,7 +4469,8 @@ const file_command_proto_rawDesc = "" +
 	"\rclose_handoff\x18\x19 \x01(\v2 .altmail.command.v1.CloseHandoffH\x00R\fcloseHandoff\x12;\n" +
 	"\tbody_lost\x18\x1a \x01(\v2\x1c.altmail.command.v1.BodyLostH\x00R\bbodyLost\x12.\n" +
 	"\x04jump\x18\x1b \x01(\v2\x18.altmail.command.v1.JumpH\x00R\x04jump\x12D\n" +
-	"\fset_metadata\x18\x1c \x01(\v2\x1f.altmail.command.v1.SetMetadataH\x00R\vsetMetadata\x12;\n" +
+	"\fset_metadata\x18\x1c \x01(\v2\x1f.altmail.command.v1.SetMetadataH\x00R\vsetMetadata\x125\n" +
+	"\aset_acl\x18\x1d \x01(\v2\x1a.altmail.command.v1.SetACLH\x00R\x06setAcl\x12;\n" +
 	"\tset_level\x18( \x01(\v2\x1c.altmail.command.v1.SetLevelH\x00R\bsetLevel\x12;\n" +
 	"\tset_whole\x18) \x01(\v2\x1c.altmail.command.v1.SetWholeH\x00R\bsetWhole\x128\n" +
 	"\bput_node\x18< \x01(\v2\x1b.altmail.command.v1.PutNodeH\x00R\aputNode\x12A\n" +
@@ -4029,8 +4493,16 @@ const file_command_proto_rawDesc = "" +
 	"\vput_setting\x18I \x01(\v2\x1e.altmail.command.v1.PutSettingH\x00R\n" +
 	"putSetting\x12G\n" +
 	"\rshred_account\x18J \x01(\v2 .altmail.command.v1.ShredAccountH\x00R\fshredAccount\x12;\n" +
-	"\tset_quota\x18K \x01(\v2\x1c.altmail.command.v1.SetQuotaH\x00R\bsetQuotaB\x04\n" +
-	"\x02op\"2\n" +
+	"\tset_quota\x18K \x01(\v2\x1c.altmail.command.v1.SetQuotaH\x00R\bsetQuota\x12;\n" +
+	"\tput_share\x18L \x01(\v2\x1c.altmail.command.v1.PutShareH\x00R\bputShare\x12D\n" +
+	"\fremove_share\x18M \x01(\v2\x1f.altmail.command.v1.RemoveShareH\x00R\vremoveShareB\x04\n" +
+	"\x02op\"\x8b\x01\n" +
+	"\x05Actor\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x124\n" +
+	"\x05needs\x18\x02 \x03(\v2\x1e.altmail.command.v1.Actor.NeedR\x05needs\x1a8\n" +
+	"\x04Need\x12\x18\n" +
+	"\amailbox\x18\x01 \x01(\rR\amailbox\x12\x16\n" +
+	"\x06rights\x18\x02 \x01(\rR\x06rights\"2\n" +
 	"\x04Name\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
 	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"5\n" +
@@ -4084,7 +4556,7 @@ const file_command_proto_rawDesc = "" +
 	"\amailbox\x18\x02 \x01(\rR\amailbox\x126\n" +
 	"\bmessages\x18\x03 \x03(\v2\x1a.altmail.command.v1.PlacedR\bmessages\x12\x18\n" +
 	"\areplace\x18\x04 \x01(\rR\areplace\x12'\n" +
-	"\x0freplace_mailbox\x18\x05 \x01(\rR\x0ereplaceMailbox\"\xe2\x02\n" +
+	"\x0freplace_mailbox\x18\x05 \x01(\rR\x0ereplaceMailbox\"\x9b\x03\n" +
 	"\n" +
 	"StoreFlags\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
@@ -4093,7 +4565,9 @@ const file_command_proto_rawDesc = "" +
 	"\x04mode\x18\x04 \x01(\x0e2#.altmail.command.v1.StoreFlags.ModeR\x04mode\x12\x14\n" +
 	"\x05flags\x18\x05 \x01(\rR\x05flags\x127\n" +
 	"\bkeywords\x18\x06 \x03(\v2\x1b.altmail.command.v1.KeywordR\bkeywords\x12,\n" +
-	"\x0funchanged_since\x18\a \x01(\x04H\x00R\x0eunchangedSince\x88\x01\x01\"$\n" +
+	"\x0funchanged_since\x18\a \x01(\x04H\x00R\x0eunchangedSince\x88\x01\x01\x12\x12\n" +
+	"\x04keep\x18\b \x01(\rR\x04keep\x12#\n" +
+	"\rkeep_keywords\x18\t \x01(\bR\fkeepKeywords\"$\n" +
 	"\x04Mode\x12\a\n" +
 	"\x03SET\x10\x00\x12\a\n" +
 	"\x03ADD\x10\x01\x12\n" +
@@ -4104,20 +4578,23 @@ const file_command_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
 	"\amailbox\x18\x02 \x01(\rR\amailbox\x120\n" +
 	"\x04uids\x18\x03 \x03(\v2\x1c.altmail.command.v1.UIDRangeR\x04uids\x12\x10\n" +
-	"\x03any\x18\x04 \x01(\bR\x03any\"\x98\x01\n" +
+	"\x03any\x18\x04 \x01(\bR\x03any\"\xd1\x01\n" +
 	"\x04Copy\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
 	"\amailbox\x18\x02 \x01(\rR\amailbox\x120\n" +
 	"\x04uids\x18\x03 \x03(\v2\x1c.altmail.command.v1.UIDRangeR\x04uids\x12\x16\n" +
 	"\x06target\x18\x04 \x01(\rR\x06target\x12\x12\n" +
-	"\x04move\x18\x05 \x01(\bR\x04move\"\xb8\x01\n" +
+	"\x04move\x18\x05 \x01(\bR\x04move\x12\x12\n" +
+	"\x04drop\x18\x06 \x01(\rR\x04drop\x12#\n" +
+	"\rdrop_keywords\x18\a \x01(\bR\fdropKeywords\"\xd2\x01\n" +
 	"\rCreateMailbox\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12,\n" +
 	"\x04name\x18\x02 \x01(\v2\x18.altmail.command.v1.NameR\x04name\x12\x1f\n" +
 	"\vspecial_use\x18\x03 \x01(\rR\n" +
 	"specialUse\x12\x1c\n" +
 	"\tsubscribe\x18\x04 \x01(\bR\tsubscribe\x12\x17\n" +
-	"\x04list\x18\x05 \x01(\x04H\x00R\x04list\x88\x01\x01B\a\n" +
+	"\x04list\x18\x05 \x01(\x04H\x00R\x04list\x88\x01\x01\x12\x18\n" +
+	"\ainherit\x18\x06 \x01(\rR\ainheritB\a\n" +
 	"\x05_list\"e\n" +
 	"\rDeleteMailbox\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
@@ -4164,7 +4641,19 @@ const file_command_proto_rawDesc = "" +
 	"\aentries\x18\x03 \x03(\v2%.altmail.command.v1.SetMetadata.EntryR\aentries\x1a3\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
-	"\x06sealed\x18\x02 \x01(\fR\x06sealed\" \n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\xdb\x01\n" +
+	"\x06SetACL\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
+	"\amailbox\x18\x02 \x01(\rR\amailbox\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\x12\x16\n" +
+	"\x06sealed\x18\x04 \x01(\fR\x06sealed\x123\n" +
+	"\x04mode\x18\x05 \x01(\x0e2\x1f.altmail.command.v1.SetACL.ModeR\x04mode\x12\x16\n" +
+	"\x06rights\x18\x06 \x01(\rR\x06rights\"$\n" +
+	"\x04Mode\x12\a\n" +
+	"\x03SET\x10\x00\x12\a\n" +
+	"\x03ADD\x10\x01\x12\n" +
+	"\n" +
+	"\x06REMOVE\x10\x02\" \n" +
 	"\bSetLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"4\n" +
 	"\bSetWhole\x12\x12\n" +
@@ -4243,7 +4732,14 @@ const file_command_proto_rawDesc = "" +
 	"\fShredAccount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\" \n" +
 	"\bPutGroup\x12\x14\n" +
-	"\x05group\x18\x01 \x01(\rR\x05group\"^\n" +
+	"\x05group\x18\x01 \x01(\rR\x05group\":\n" +
+	"\bPutShare\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\x06R\x05owner\x12\x18\n" +
+	"\agrantee\x18\x02 \x01(\x06R\agrantee\"W\n" +
+	"\vRemoveShare\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\x06R\x05owner\x12\x18\n" +
+	"\agrantee\x18\x02 \x01(\x06R\agrantee\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"^\n" +
 	"\n" +
 	"PutSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -4312,136 +4808,148 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_command_proto_goTypes = []any{
 	(AccountStatus)(0),           // 0: altmail.command.v1.AccountStatus
 	(Code)(0),                    // 1: altmail.command.v1.Code
 	(StoreFlags_Mode)(0),         // 2: altmail.command.v1.StoreFlags.Mode
-	(*Command)(nil),              // 3: altmail.command.v1.Command
-	(*Name)(nil),                 // 4: altmail.command.v1.Name
-	(*Keyword)(nil),              // 5: altmail.command.v1.Keyword
-	(*Content)(nil),              // 6: altmail.command.v1.Content
-	(*Placed)(nil),               // 7: altmail.command.v1.Placed
-	(*UIDRange)(nil),             // 8: altmail.command.v1.UIDRange
-	(*OpenAccount)(nil),          // 9: altmail.command.v1.OpenAccount
-	(*UpdateAccount)(nil),        // 10: altmail.command.v1.UpdateAccount
-	(*CloseAccount)(nil),         // 11: altmail.command.v1.CloseAccount
-	(*Deliver)(nil),              // 12: altmail.command.v1.Deliver
-	(*Append)(nil),               // 13: altmail.command.v1.Append
-	(*StoreFlags)(nil),           // 14: altmail.command.v1.StoreFlags
-	(*Expunge)(nil),              // 15: altmail.command.v1.Expunge
-	(*Copy)(nil),                 // 16: altmail.command.v1.Copy
-	(*CreateMailbox)(nil),        // 17: altmail.command.v1.CreateMailbox
-	(*DeleteMailbox)(nil),        // 18: altmail.command.v1.DeleteMailbox
-	(*RenameMailboxes)(nil),      // 19: altmail.command.v1.RenameMailboxes
-	(*Subscribe)(nil),            // 20: altmail.command.v1.Subscribe
-	(*TouchRecent)(nil),          // 21: altmail.command.v1.TouchRecent
-	(*Purge)(nil),                // 22: altmail.command.v1.Purge
-	(*OpenHandoff)(nil),          // 23: altmail.command.v1.OpenHandoff
-	(*CloseHandoff)(nil),         // 24: altmail.command.v1.CloseHandoff
-	(*BodyLost)(nil),             // 25: altmail.command.v1.BodyLost
-	(*Jump)(nil),                 // 26: altmail.command.v1.Jump
-	(*SetMetadata)(nil),          // 27: altmail.command.v1.SetMetadata
-	(*SetLevel)(nil),             // 28: altmail.command.v1.SetLevel
-	(*SetWhole)(nil),             // 29: altmail.command.v1.SetWhole
-	(*PutNode)(nil),              // 30: altmail.command.v1.PutNode
-	(*RemoveNode)(nil),           // 31: altmail.command.v1.RemoveNode
-	(*PutToken)(nil),             // 32: altmail.command.v1.PutToken
-	(*UseToken)(nil),             // 33: altmail.command.v1.UseToken
-	(*PutDomain)(nil),            // 34: altmail.command.v1.PutDomain
-	(*RemoveDomain)(nil),         // 35: altmail.command.v1.RemoveDomain
-	(*AddAccount)(nil),           // 36: altmail.command.v1.AddAccount
-	(*Credential)(nil),           // 37: altmail.command.v1.Credential
-	(*SetAccountStatus)(nil),     // 38: altmail.command.v1.SetAccountStatus
-	(*SetQuota)(nil),             // 39: altmail.command.v1.SetQuota
-	(*SetCredential)(nil),        // 40: altmail.command.v1.SetCredential
-	(*RemoveCredential)(nil),     // 41: altmail.command.v1.RemoveCredential
-	(*AddAddress)(nil),           // 42: altmail.command.v1.AddAddress
-	(*RemoveAddress)(nil),        // 43: altmail.command.v1.RemoveAddress
-	(*ShredAccount)(nil),         // 44: altmail.command.v1.ShredAccount
-	(*PutGroup)(nil),             // 45: altmail.command.v1.PutGroup
-	(*PutSetting)(nil),           // 46: altmail.command.v1.PutSetting
-	(*Result)(nil),               // 47: altmail.command.v1.Result
-	(*Stored)(nil),               // 48: altmail.command.v1.Stored
-	(*Changed)(nil),              // 49: altmail.command.v1.Changed
-	(*Deliver_To)(nil),           // 50: altmail.command.v1.Deliver.To
-	(*RenameMailboxes_Item)(nil), // 51: altmail.command.v1.RenameMailboxes.Item
-	(*OpenHandoff_Item)(nil),     // 52: altmail.command.v1.OpenHandoff.Item
-	(*SetMetadata_Entry)(nil),    // 53: altmail.command.v1.SetMetadata.Entry
+	(SetACL_Mode)(0),             // 3: altmail.command.v1.SetACL.Mode
+	(*Command)(nil),              // 4: altmail.command.v1.Command
+	(*Actor)(nil),                // 5: altmail.command.v1.Actor
+	(*Name)(nil),                 // 6: altmail.command.v1.Name
+	(*Keyword)(nil),              // 7: altmail.command.v1.Keyword
+	(*Content)(nil),              // 8: altmail.command.v1.Content
+	(*Placed)(nil),               // 9: altmail.command.v1.Placed
+	(*UIDRange)(nil),             // 10: altmail.command.v1.UIDRange
+	(*OpenAccount)(nil),          // 11: altmail.command.v1.OpenAccount
+	(*UpdateAccount)(nil),        // 12: altmail.command.v1.UpdateAccount
+	(*CloseAccount)(nil),         // 13: altmail.command.v1.CloseAccount
+	(*Deliver)(nil),              // 14: altmail.command.v1.Deliver
+	(*Append)(nil),               // 15: altmail.command.v1.Append
+	(*StoreFlags)(nil),           // 16: altmail.command.v1.StoreFlags
+	(*Expunge)(nil),              // 17: altmail.command.v1.Expunge
+	(*Copy)(nil),                 // 18: altmail.command.v1.Copy
+	(*CreateMailbox)(nil),        // 19: altmail.command.v1.CreateMailbox
+	(*DeleteMailbox)(nil),        // 20: altmail.command.v1.DeleteMailbox
+	(*RenameMailboxes)(nil),      // 21: altmail.command.v1.RenameMailboxes
+	(*Subscribe)(nil),            // 22: altmail.command.v1.Subscribe
+	(*TouchRecent)(nil),          // 23: altmail.command.v1.TouchRecent
+	(*Purge)(nil),                // 24: altmail.command.v1.Purge
+	(*OpenHandoff)(nil),          // 25: altmail.command.v1.OpenHandoff
+	(*CloseHandoff)(nil),         // 26: altmail.command.v1.CloseHandoff
+	(*BodyLost)(nil),             // 27: altmail.command.v1.BodyLost
+	(*Jump)(nil),                 // 28: altmail.command.v1.Jump
+	(*SetMetadata)(nil),          // 29: altmail.command.v1.SetMetadata
+	(*SetACL)(nil),               // 30: altmail.command.v1.SetACL
+	(*SetLevel)(nil),             // 31: altmail.command.v1.SetLevel
+	(*SetWhole)(nil),             // 32: altmail.command.v1.SetWhole
+	(*PutNode)(nil),              // 33: altmail.command.v1.PutNode
+	(*RemoveNode)(nil),           // 34: altmail.command.v1.RemoveNode
+	(*PutToken)(nil),             // 35: altmail.command.v1.PutToken
+	(*UseToken)(nil),             // 36: altmail.command.v1.UseToken
+	(*PutDomain)(nil),            // 37: altmail.command.v1.PutDomain
+	(*RemoveDomain)(nil),         // 38: altmail.command.v1.RemoveDomain
+	(*AddAccount)(nil),           // 39: altmail.command.v1.AddAccount
+	(*Credential)(nil),           // 40: altmail.command.v1.Credential
+	(*SetAccountStatus)(nil),     // 41: altmail.command.v1.SetAccountStatus
+	(*SetQuota)(nil),             // 42: altmail.command.v1.SetQuota
+	(*SetCredential)(nil),        // 43: altmail.command.v1.SetCredential
+	(*RemoveCredential)(nil),     // 44: altmail.command.v1.RemoveCredential
+	(*AddAddress)(nil),           // 45: altmail.command.v1.AddAddress
+	(*RemoveAddress)(nil),        // 46: altmail.command.v1.RemoveAddress
+	(*ShredAccount)(nil),         // 47: altmail.command.v1.ShredAccount
+	(*PutGroup)(nil),             // 48: altmail.command.v1.PutGroup
+	(*PutShare)(nil),             // 49: altmail.command.v1.PutShare
+	(*RemoveShare)(nil),          // 50: altmail.command.v1.RemoveShare
+	(*PutSetting)(nil),           // 51: altmail.command.v1.PutSetting
+	(*Result)(nil),               // 52: altmail.command.v1.Result
+	(*Stored)(nil),               // 53: altmail.command.v1.Stored
+	(*Changed)(nil),              // 54: altmail.command.v1.Changed
+	(*Actor_Need)(nil),           // 55: altmail.command.v1.Actor.Need
+	(*Deliver_To)(nil),           // 56: altmail.command.v1.Deliver.To
+	(*RenameMailboxes_Item)(nil), // 57: altmail.command.v1.RenameMailboxes.Item
+	(*OpenHandoff_Item)(nil),     // 58: altmail.command.v1.OpenHandoff.Item
+	(*SetMetadata_Entry)(nil),    // 59: altmail.command.v1.SetMetadata.Entry
 }
 var file_command_proto_depIdxs = []int32{
-	9,  // 0: altmail.command.v1.Command.open_account:type_name -> altmail.command.v1.OpenAccount
-	10, // 1: altmail.command.v1.Command.update_account:type_name -> altmail.command.v1.UpdateAccount
-	11, // 2: altmail.command.v1.Command.close_account:type_name -> altmail.command.v1.CloseAccount
-	12, // 3: altmail.command.v1.Command.deliver:type_name -> altmail.command.v1.Deliver
-	13, // 4: altmail.command.v1.Command.append:type_name -> altmail.command.v1.Append
-	14, // 5: altmail.command.v1.Command.store_flags:type_name -> altmail.command.v1.StoreFlags
-	15, // 6: altmail.command.v1.Command.expunge:type_name -> altmail.command.v1.Expunge
-	16, // 7: altmail.command.v1.Command.copy:type_name -> altmail.command.v1.Copy
-	17, // 8: altmail.command.v1.Command.create_mailbox:type_name -> altmail.command.v1.CreateMailbox
-	18, // 9: altmail.command.v1.Command.delete_mailbox:type_name -> altmail.command.v1.DeleteMailbox
-	19, // 10: altmail.command.v1.Command.rename_mailboxes:type_name -> altmail.command.v1.RenameMailboxes
-	20, // 11: altmail.command.v1.Command.subscribe:type_name -> altmail.command.v1.Subscribe
-	21, // 12: altmail.command.v1.Command.touch_recent:type_name -> altmail.command.v1.TouchRecent
-	22, // 13: altmail.command.v1.Command.purge:type_name -> altmail.command.v1.Purge
-	23, // 14: altmail.command.v1.Command.open_handoff:type_name -> altmail.command.v1.OpenHandoff
-	24, // 15: altmail.command.v1.Command.close_handoff:type_name -> altmail.command.v1.CloseHandoff
-	25, // 16: altmail.command.v1.Command.body_lost:type_name -> altmail.command.v1.BodyLost
-	26, // 17: altmail.command.v1.Command.jump:type_name -> altmail.command.v1.Jump
-	27, // 18: altmail.command.v1.Command.set_metadata:type_name -> altmail.command.v1.SetMetadata
-	28, // 19: altmail.command.v1.Command.set_level:type_name -> altmail.command.v1.SetLevel
-	29, // 20: altmail.command.v1.Command.set_whole:type_name -> altmail.command.v1.SetWhole
-	30, // 21: altmail.command.v1.Command.put_node:type_name -> altmail.command.v1.PutNode
-	31, // 22: altmail.command.v1.Command.remove_node:type_name -> altmail.command.v1.RemoveNode
-	32, // 23: altmail.command.v1.Command.put_token:type_name -> altmail.command.v1.PutToken
-	33, // 24: altmail.command.v1.Command.use_token:type_name -> altmail.command.v1.UseToken
-	34, // 25: altmail.command.v1.Command.put_domain:type_name -> altmail.command.v1.PutDomain
-	35, // 26: altmail.command.v1.Command.remove_domain:type_name -> altmail.command.v1.RemoveDomain
-	36, // 27: altmail.command.v1.Command.add_account:type_name -> altmail.command.v1.AddAccount
-	38, // 28: altmail.command.v1.Command.set_account_status:type_name -> altmail.command.v1.SetAccountStatus
-	40, // 29: altmail.command.v1.Command.set_credential:type_name -> altmail.command.v1.SetCredential
-	41, // 30: altmail.command.v1.Command.remove_credential:type_name -> altmail.command.v1.RemoveCredential
-	42, // 31: altmail.command.v1.Command.add_address:type_name -> altmail.command.v1.AddAddress
-	43, // 32: altmail.command.v1.Command.remove_address:type_name -> altmail.command.v1.RemoveAddress
-	45, // 33: altmail.command.v1.Command.put_group:type_name -> altmail.command.v1.PutGroup
-	46, // 34: altmail.command.v1.Command.put_setting:type_name -> altmail.command.v1.PutSetting
-	44, // 35: altmail.command.v1.Command.shred_account:type_name -> altmail.command.v1.ShredAccount
-	39, // 36: altmail.command.v1.Command.set_quota:type_name -> altmail.command.v1.SetQuota
-	6,  // 37: altmail.command.v1.Placed.content:type_name -> altmail.command.v1.Content
-	5,  // 38: altmail.command.v1.Placed.keywords:type_name -> altmail.command.v1.Keyword
-	17, // 39: altmail.command.v1.OpenAccount.mailboxes:type_name -> altmail.command.v1.CreateMailbox
-	50, // 40: altmail.command.v1.Deliver.to:type_name -> altmail.command.v1.Deliver.To
-	7,  // 41: altmail.command.v1.Append.messages:type_name -> altmail.command.v1.Placed
-	8,  // 42: altmail.command.v1.StoreFlags.uids:type_name -> altmail.command.v1.UIDRange
-	2,  // 43: altmail.command.v1.StoreFlags.mode:type_name -> altmail.command.v1.StoreFlags.Mode
-	5,  // 44: altmail.command.v1.StoreFlags.keywords:type_name -> altmail.command.v1.Keyword
-	8,  // 45: altmail.command.v1.Expunge.uids:type_name -> altmail.command.v1.UIDRange
-	8,  // 46: altmail.command.v1.Copy.uids:type_name -> altmail.command.v1.UIDRange
-	4,  // 47: altmail.command.v1.CreateMailbox.name:type_name -> altmail.command.v1.Name
-	51, // 48: altmail.command.v1.RenameMailboxes.items:type_name -> altmail.command.v1.RenameMailboxes.Item
-	4,  // 49: altmail.command.v1.Subscribe.name:type_name -> altmail.command.v1.Name
-	52, // 50: altmail.command.v1.OpenHandoff.items:type_name -> altmail.command.v1.OpenHandoff.Item
-	53, // 51: altmail.command.v1.SetMetadata.entries:type_name -> altmail.command.v1.SetMetadata.Entry
-	4,  // 52: altmail.command.v1.PutDomain.domain:type_name -> altmail.command.v1.Name
-	4,  // 53: altmail.command.v1.AddAccount.address:type_name -> altmail.command.v1.Name
-	37, // 54: altmail.command.v1.AddAccount.credential:type_name -> altmail.command.v1.Credential
-	0,  // 55: altmail.command.v1.SetAccountStatus.status:type_name -> altmail.command.v1.AccountStatus
-	0,  // 56: altmail.command.v1.SetAccountStatus.from:type_name -> altmail.command.v1.AccountStatus
-	37, // 57: altmail.command.v1.SetCredential.credential:type_name -> altmail.command.v1.Credential
-	4,  // 58: altmail.command.v1.AddAddress.address:type_name -> altmail.command.v1.Name
-	1,  // 59: altmail.command.v1.Result.code:type_name -> altmail.command.v1.Code
-	48, // 60: altmail.command.v1.Result.stored:type_name -> altmail.command.v1.Stored
-	49, // 61: altmail.command.v1.Result.changed:type_name -> altmail.command.v1.Changed
-	8,  // 62: altmail.command.v1.Result.expunged:type_name -> altmail.command.v1.UIDRange
-	1,  // 63: altmail.command.v1.Stored.code:type_name -> altmail.command.v1.Code
-	7,  // 64: altmail.command.v1.Deliver.To.message:type_name -> altmail.command.v1.Placed
-	4,  // 65: altmail.command.v1.RenameMailboxes.Item.name:type_name -> altmail.command.v1.Name
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	5,  // 0: altmail.command.v1.Command.as:type_name -> altmail.command.v1.Actor
+	11, // 1: altmail.command.v1.Command.open_account:type_name -> altmail.command.v1.OpenAccount
+	12, // 2: altmail.command.v1.Command.update_account:type_name -> altmail.command.v1.UpdateAccount
+	13, // 3: altmail.command.v1.Command.close_account:type_name -> altmail.command.v1.CloseAccount
+	14, // 4: altmail.command.v1.Command.deliver:type_name -> altmail.command.v1.Deliver
+	15, // 5: altmail.command.v1.Command.append:type_name -> altmail.command.v1.Append
+	16, // 6: altmail.command.v1.Command.store_flags:type_name -> altmail.command.v1.StoreFlags
+	17, // 7: altmail.command.v1.Command.expunge:type_name -> altmail.command.v1.Expunge
+	18, // 8: altmail.command.v1.Command.copy:type_name -> altmail.command.v1.Copy
+	19, // 9: altmail.command.v1.Command.create_mailbox:type_name -> altmail.command.v1.CreateMailbox
+	20, // 10: altmail.command.v1.Command.delete_mailbox:type_name -> altmail.command.v1.DeleteMailbox
+	21, // 11: altmail.command.v1.Command.rename_mailboxes:type_name -> altmail.command.v1.RenameMailboxes
+	22, // 12: altmail.command.v1.Command.subscribe:type_name -> altmail.command.v1.Subscribe
+	23, // 13: altmail.command.v1.Command.touch_recent:type_name -> altmail.command.v1.TouchRecent
+	24, // 14: altmail.command.v1.Command.purge:type_name -> altmail.command.v1.Purge
+	25, // 15: altmail.command.v1.Command.open_handoff:type_name -> altmail.command.v1.OpenHandoff
+	26, // 16: altmail.command.v1.Command.close_handoff:type_name -> altmail.command.v1.CloseHandoff
+	27, // 17: altmail.command.v1.Command.body_lost:type_name -> altmail.command.v1.BodyLost
+	28, // 18: altmail.command.v1.Command.jump:type_name -> altmail.command.v1.Jump
+	29, // 19: altmail.command.v1.Command.set_metadata:type_name -> altmail.command.v1.SetMetadata
+	30, // 20: altmail.command.v1.Command.set_acl:type_name -> altmail.command.v1.SetACL
+	31, // 21: altmail.command.v1.Command.set_level:type_name -> altmail.command.v1.SetLevel
+	32, // 22: altmail.command.v1.Command.set_whole:type_name -> altmail.command.v1.SetWhole
+	33, // 23: altmail.command.v1.Command.put_node:type_name -> altmail.command.v1.PutNode
+	34, // 24: altmail.command.v1.Command.remove_node:type_name -> altmail.command.v1.RemoveNode
+	35, // 25: altmail.command.v1.Command.put_token:type_name -> altmail.command.v1.PutToken
+	36, // 26: altmail.command.v1.Command.use_token:type_name -> altmail.command.v1.UseToken
+	37, // 27: altmail.command.v1.Command.put_domain:type_name -> altmail.command.v1.PutDomain
+	38, // 28: altmail.command.v1.Command.remove_domain:type_name -> altmail.command.v1.RemoveDomain
+	39, // 29: altmail.command.v1.Command.add_account:type_name -> altmail.command.v1.AddAccount
+	41, // 30: altmail.command.v1.Command.set_account_status:type_name -> altmail.command.v1.SetAccountStatus
+	43, // 31: altmail.command.v1.Command.set_credential:type_name -> altmail.command.v1.SetCredential
+	44, // 32: altmail.command.v1.Command.remove_credential:type_name -> altmail.command.v1.RemoveCredential
+	45, // 33: altmail.command.v1.Command.add_address:type_name -> altmail.command.v1.AddAddress
+	46, // 34: altmail.command.v1.Command.remove_address:type_name -> altmail.command.v1.RemoveAddress
+	48, // 35: altmail.command.v1.Command.put_group:type_name -> altmail.command.v1.PutGroup
+	51, // 36: altmail.command.v1.Command.put_setting:type_name -> altmail.command.v1.PutSetting
+	47, // 37: altmail.command.v1.Command.shred_account:type_name -> altmail.command.v1.ShredAccount
+	42, // 38: altmail.command.v1.Command.set_quota:type_name -> altmail.command.v1.SetQuota
+	49, // 39: altmail.command.v1.Command.put_share:type_name -> altmail.command.v1.PutShare
+	50, // 40: altmail.command.v1.Command.remove_share:type_name -> altmail.command.v1.RemoveShare
+	55, // 41: altmail.command.v1.Actor.needs:type_name -> altmail.command.v1.Actor.Need
+	8,  // 42: altmail.command.v1.Placed.content:type_name -> altmail.command.v1.Content
+	7,  // 43: altmail.command.v1.Placed.keywords:type_name -> altmail.command.v1.Keyword
+	19, // 44: altmail.command.v1.OpenAccount.mailboxes:type_name -> altmail.command.v1.CreateMailbox
+	56, // 45: altmail.command.v1.Deliver.to:type_name -> altmail.command.v1.Deliver.To
+	9,  // 46: altmail.command.v1.Append.messages:type_name -> altmail.command.v1.Placed
+	10, // 47: altmail.command.v1.StoreFlags.uids:type_name -> altmail.command.v1.UIDRange
+	2,  // 48: altmail.command.v1.StoreFlags.mode:type_name -> altmail.command.v1.StoreFlags.Mode
+	7,  // 49: altmail.command.v1.StoreFlags.keywords:type_name -> altmail.command.v1.Keyword
+	10, // 50: altmail.command.v1.Expunge.uids:type_name -> altmail.command.v1.UIDRange
+	10, // 51: altmail.command.v1.Copy.uids:type_name -> altmail.command.v1.UIDRange
+	6,  // 52: altmail.command.v1.CreateMailbox.name:type_name -> altmail.command.v1.Name
+	57, // 53: altmail.command.v1.RenameMailboxes.items:type_name -> altmail.command.v1.RenameMailboxes.Item
+	6,  // 54: altmail.command.v1.Subscribe.name:type_name -> altmail.command.v1.Name
+	58, // 55: altmail.command.v1.OpenHandoff.items:type_name -> altmail.command.v1.OpenHandoff.Item
+	59, // 56: altmail.command.v1.SetMetadata.entries:type_name -> altmail.command.v1.SetMetadata.Entry
+	3,  // 57: altmail.command.v1.SetACL.mode:type_name -> altmail.command.v1.SetACL.Mode
+	6,  // 58: altmail.command.v1.PutDomain.domain:type_name -> altmail.command.v1.Name
+	6,  // 59: altmail.command.v1.AddAccount.address:type_name -> altmail.command.v1.Name
+	40, // 60: altmail.command.v1.AddAccount.credential:type_name -> altmail.command.v1.Credential
+	0,  // 61: altmail.command.v1.SetAccountStatus.status:type_name -> altmail.command.v1.AccountStatus
+	0,  // 62: altmail.command.v1.SetAccountStatus.from:type_name -> altmail.command.v1.AccountStatus
+	40, // 63: altmail.command.v1.SetCredential.credential:type_name -> altmail.command.v1.Credential
+	6,  // 64: altmail.command.v1.AddAddress.address:type_name -> altmail.command.v1.Name
+	1,  // 65: altmail.command.v1.Result.code:type_name -> altmail.command.v1.Code
+	53, // 66: altmail.command.v1.Result.stored:type_name -> altmail.command.v1.Stored
+	54, // 67: altmail.command.v1.Result.changed:type_name -> altmail.command.v1.Changed
+	10, // 68: altmail.command.v1.Result.expunged:type_name -> altmail.command.v1.UIDRange
+	1,  // 69: altmail.command.v1.Stored.code:type_name -> altmail.command.v1.Code
+	9,  // 70: altmail.command.v1.Deliver.To.message:type_name -> altmail.command.v1.Placed
+	6,  // 71: altmail.command.v1.RenameMailboxes.Item.name:type_name -> altmail.command.v1.Name
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -4469,6 +4977,7 @@ func file_command_proto_init() {
 		(*Command_BodyLost)(nil),
 		(*Command_Jump)(nil),
 		(*Command_SetMetadata)(nil),
+		(*Command_SetAcl)(nil),
 		(*Command_SetLevel)(nil),
 		(*Command_SetWhole)(nil),
 		(*Command_PutNode)(nil),
@@ -4487,20 +4996,22 @@ func file_command_proto_init() {
 		(*Command_PutSetting)(nil),
 		(*Command_ShredAccount)(nil),
 		(*Command_SetQuota)(nil),
+		(*Command_PutShare)(nil),
+		(*Command_RemoveShare)(nil),
 	}
-	file_command_proto_msgTypes[7].OneofWrappers = []any{}
-	file_command_proto_msgTypes[11].OneofWrappers = []any{}
-	file_command_proto_msgTypes[14].OneofWrappers = []any{}
+	file_command_proto_msgTypes[8].OneofWrappers = []any{}
+	file_command_proto_msgTypes[12].OneofWrappers = []any{}
 	file_command_proto_msgTypes[15].OneofWrappers = []any{}
 	file_command_proto_msgTypes[16].OneofWrappers = []any{}
-	file_command_proto_msgTypes[43].OneofWrappers = []any{}
+	file_command_proto_msgTypes[17].OneofWrappers = []any{}
+	file_command_proto_msgTypes[47].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   51,
+			NumEnums:      4,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
