@@ -145,15 +145,20 @@ func TestFileLength(t *testing.T) {
 	}
 }
 
-// sleepers are the tests that may sleep, each for one of two reasons: the
-// clock is synctest's, or a condition is polled against a deadline.
+// sleepers are the tests that may sleep, and why: the clock is synctest's, a
+// condition is polled against a deadline, or time itself is what is tested.
 var sleepers = map[string]string{
+	"bench/load/backfill_test.go":         "plays a slow server, and phases that are measured by time",
+	"cluster/group/hold_test.go":          "counts calls in a stretch of time",
+	"cluster/group/lane_test.go":          "synctest",
+	"cluster/member/leave_test.go":        "polls a condition",
 	"cluster/transport/broken_test.go":    "plays a slow line",
 	"cluster/transport/transport_test.go": "polls a condition",
 	"cluster/node/node_test.go":           "polls a condition",
 	"cmd/altmail/clock_faults_test.go":    "synctest",
 	"crypto/passwd/passwd_test.go":        "synctest",
 	"frontend/auth/throttle_test.go":      "synctest",
+	"frontend/smtp/directory_test.go":     "synctest",
 	"frontend/smtp/fuzz_test.go":          "lets the server wait before the line breaks",
 	"frontend/smtp/helper_test.go":        "polls a condition",
 	"frontend/smtp/server_test.go":        "plays a trickling client",
