@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -31,7 +32,8 @@ func TestMain(m *testing.M) {
 //	                       the key comes from SOURCE: file, credential, passphrase
 //	term NAME              sends SIGTERM to the node that runs in NAME
 //	crash NAME             sends SIGKILL and waits until it is gone
-//	greets NAME SERVICE TEXT  reads the first line of smtp, imap or lmtp
+//	greets NAME SERVICE TEXT [CLIENT]  reads the first line of smtp, imap or
+//	                       lmtp, as a proxy of a client's address if there is one
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -152,8 +154,8 @@ func cmdCrash(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdGreets(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: greets NAME SERVICE TEXT")
+	if neg || len(args) < 3 || len(args) > 4 {
+		ts.Fatalf("usage: greets NAME SERVICE TEXT [CLIENT]")
 	}
 	c, err := config.Load(ts.MkAbs(args[0] + ".toml"))
 	ts.Check(err)
@@ -167,6 +169,10 @@ func cmdGreets(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer conn.Close()
 	ts.Check(conn.SetDeadline(time.Now().Add(patience)))
+	if len(args) == 4 {
+		_, err := fmt.Fprintf(conn, "PROXY TCP4 %s 127.0.0.1 4711 143\r\n", args[3])
+		ts.Check(err)
+	}
 	b := make([]byte, 512)
 	n, err := conn.Read(b)
 	ts.Check(err)

@@ -21,6 +21,7 @@ import (
 	"altmail.se/altmail/crypto/keyring"
 	"altmail.se/altmail/frontend/admin"
 	"altmail.se/altmail/frontend/imap"
+	"altmail.se/altmail/frontend/proxyproto"
 	"altmail.se/altmail/frontend/smtp"
 )
 
@@ -115,6 +116,10 @@ type service struct {
 
 // listen opens the listeners of all services, then serves each.
 func (n *nodeProc) listen(services []service) error {
+	proxies, err := n.cfg.Proxy.Prefixes()
+	if err != nil {
+		return err
+	}
 	var opened []net.Listener
 	for _, s := range services {
 		l, err := listenAddr(s.addr)
@@ -123,6 +128,9 @@ func (n *nodeProc) listen(services []service) error {
 				o.Close()
 			}
 			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if s.name != "lmtp" { // which has no strangers for clients
+			l = proxyproto.Listen(l, proxyproto.Config{From: proxies, Logger: n.log})
 		}
 		opened = append(opened, l)
 	}

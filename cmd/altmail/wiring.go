@@ -295,7 +295,7 @@ func (n *nodeProc) frontends() error {
 		Certificate: func(string) *x509.Certificate { return leaf }, Throttle: auth.NewThrottle(nil),
 		TLS: tlsConfig, AllowPlaintext: n.cfg.Limits.AllowPlaintext, StaleReads: n.cfg.StaleReads, Logger: n.log,
 		Limits: imap.Limits{
-			ConnectionsPerAccount: n.cfg.Limits.SessionsPerAccount, MessageSize: int64(n.cfg.Limits.MessageSize),
+			ConnectionsPerAccount: n.cfg.Limits.SessionsPerAccount, ConnectionsPerIP: n.cfg.Limits.ConnectionsPerIP, MessageSize: int64(n.cfg.Limits.MessageSize),
 			AppendMemory: int64(n.cfg.Limits.MemoryInFlight),
 		},
 	})

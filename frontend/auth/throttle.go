@@ -46,7 +46,7 @@ func NewThrottle(now func() time.Time) *Throttle {
 
 // Wait returns when an attempt from remote may be made, or ErrThrottled.
 func (t *Throttle) Wait(ctx context.Context, remote net.Addr) error {
-	key, ok := origin(remote)
+	key, ok := Origin(remote)
 	if !ok {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (t *Throttle) Wait(ctx context.Context, remote net.Addr) error {
 
 // Result records how an attempt ended.
 func (t *Throttle) Result(remote net.Addr, ok bool) {
-	key, known := origin(remote)
+	key, known := Origin(remote)
 	if !known {
 		return
 	}
@@ -117,8 +117,9 @@ func (t *Throttle) sweep(now time.Time) {
 	}
 }
 
-// origin is what counts as one place.
-func origin(a net.Addr) (netip.Addr, bool) {
+// Origin returns what counts as one place: an address of IPv4, a /64 of IPv6.
+// It reports false for what has no address.
+func Origin(a net.Addr) (netip.Addr, bool) {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}, false

@@ -70,13 +70,13 @@ func TestThrottle(t *testing.T) {
 }
 
 func TestOrigin(t *testing.T) {
-	one, _ := origin(&net.TCPAddr{IP: net.ParseIP("2001:db8::1")})
-	two, _ := origin(&net.TCPAddr{IP: net.ParseIP("2001:db8::ffff:1")})
-	other, _ := origin(&net.TCPAddr{IP: net.ParseIP("2001:db8:0:1::1")})
+	one, _ := Origin(&net.TCPAddr{IP: net.ParseIP("2001:db8::1")})
+	two, _ := Origin(&net.TCPAddr{IP: net.ParseIP("2001:db8::ffff:1")})
+	other, _ := Origin(&net.TCPAddr{IP: net.ParseIP("2001:db8:0:1::1")})
 	if one != two || one == other {
 		t.Errorf("%v %v %v: one /64 is one place", one, two, other)
 	}
-	if _, ok := origin(&net.UnixAddr{Name: "x"}); ok {
+	if _, ok := Origin(&net.UnixAddr{Name: "x"}); ok {
 		t.Error("a unix socket has no place")
 	}
 }

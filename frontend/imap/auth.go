@@ -153,7 +153,7 @@ func cmdUnauthenticate(c *call) error {
 	}
 	s := c.s
 	s.sub.Close()
-	s.srv.left(s.account.ID())
+	s.srv.left(s, s.account.ID())
 	s.account, s.sub, s.box, s.notify = nil, nil, nil, nil
 	s.masked, s.optional = nil, nil
 	s.rev2, s.utf8, s.condst, s.qresync, s.uidonly = false, false, false, false, false
@@ -219,7 +219,7 @@ func (c *call) login(x *sasl.Exchange, msg []byte) error {
 	if t := s.srv.cfg.Throttle; t != nil {
 		t.Result(s.raw.RemoteAddr(), true)
 	}
-	if !s.srv.enter(id.Account) {
+	if !s.srv.enter(s, id.Account) {
 		return no("LIMIT", "Too many connections of this account")
 	}
 	s.srv.stats.logins.Add(1)

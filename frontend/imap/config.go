@@ -42,6 +42,9 @@ type Config struct {
 type Limits struct {
 	Connections           int   // of the server; 20000
 	ConnectionsPerAccount int   // 256
+	// ConnectionsPerIP are those before login from one address, or /64 of
+	// IPv6, but for loopback: strangers are not to take all there are; 100.
+	ConnectionsPerIP int
 	Watched               int   // mailboxes a session may be notified of; 5000
 	MessageSize           int64 // APPEND; 64 MiB
 	// AppendMemory is how many octets of messages may be on their way in at
@@ -64,6 +67,7 @@ type Limits struct {
 func (l *Limits) setDefaults() {
 	def(&l.Connections, 20000)
 	def(&l.ConnectionsPerAccount, 256)
+	def(&l.ConnectionsPerIP, 100)
 	def(&l.Watched, 5000)
 	def(&l.MessageSize, 64<<20)
 	def(&l.AppendMemory, 256<<20)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"altmail.se/altmail/frontend/auth"
 	"altmail.se/altmail/mailstore"
 )
 
@@ -38,6 +40,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	sessions  map[uint64]*session
 	accounts  map[mailstore.AccountID]int
+	places    map[netip.Addr]int // sessions before login
 	lastID    uint64
 
 	stats counters
@@ -82,6 +85,7 @@ func New(cfg Config) *Server {
 		listeners: map[net.Listener]struct{}{},
 		sessions:  map[uint64]*session{},
 		accounts:  map[mailstore.AccountID]int{},
+		places:    map[netip.Addr]int{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -152,13 +156,23 @@ func (s *Server) Serve(l net.Listener, implicitTLS bool) error {
 
 func (s *Server) start(conn net.Conn, implicitTLS bool) {
 	s.stats.connections.Add(1)
+	place := place(conn)
 	s.mu.Lock()
-	if s.closed || len(s.sessions) >= s.cfg.Limits.Connections {
+	why := ""
+	switch {
+	case s.closed:
+		why = "[UNAVAILABLE] Server is shutting down, connect again"
+	case len(s.sessions) >= s.cfg.Limits.Connections:
+		why = "[UNAVAILABLE] Too many connections"
+	case place.IsValid() && s.places[place] >= s.cfg.Limits.ConnectionsPerIP:
+		why = "[LIMIT] Too many connections from your address without a login"
+	}
+	if why != "" {
 		s.mu.Unlock()
 		s.stats.refused.Add(1)
 		// Not worth waiting for: a client that does not take it gets nothing.
 		if !implicitTLS && conn.SetWriteDeadline(time.Now().Add(10*time.Millisecond)) == nil {
-			if _, err := conn.Write([]byte("* BYE [UNAVAILABLE] Too many connections\r\n")); err != nil {
+			if _, err := conn.Write([]byte("* BYE " + why + "\r\n")); err != nil {
 				s.stats.lost.Add(1)
 			}
 		}
@@ -167,6 +181,7 @@ func (s *Server) start(conn net.Conn, implicitTLS bool) {
 	}
 	s.lastID++
 	sess := newSession(s, s.lastID, conn)
+	s.arrive(sess, place)
 	s.sessions[sess.id] = sess
 	s.done.Add(1)
 	s.mu.Unlock()
@@ -175,6 +190,33 @@ func (s *Server) start(conn net.Conn, implicitTLS bool) {
 		defer s.finish(sess)
 		sess.serve(implicitTLS)
 	}()
+}
+
+// place is where connections before login are counted; not valid for those
+// that are not.
+func place(conn net.Conn) netip.Addr {
+	if a, ok := auth.Origin(conn.RemoteAddr()); ok && !a.IsLoopback() {
+		return a
+	}
+	return netip.Addr{}
+}
+
+// arrive counts a session that is not logged in. It is called with the lock
+// held, as is depart.
+func (s *Server) arrive(sess *session, place netip.Addr) {
+	if sess.place = place; place.IsValid() {
+		s.places[place]++
+	}
+}
+
+// depart undoes arrive.
+func (s *Server) depart(sess *session) {
+	if p := sess.place; p.IsValid() {
+		if s.places[p]--; s.places[p] <= 0 {
+			delete(s.places, p)
+		}
+	}
+	sess.place = netip.Addr{}
 }
 
 func (s *Server) close(conn net.Conn) {
@@ -193,6 +235,7 @@ func (s *Server) finish(sess *session) {
 	sess.end()
 	s.mu.Lock()
 	delete(s.sessions, sess.id)
+	s.depart(sess)
 	if sess.account != nil {
 		s.leave(sess.account.ID())
 	}
@@ -201,21 +244,23 @@ func (s *Server) finish(sess *session) {
 }
 
 // enter counts a session in with its account.
-func (s *Server) enter(a mailstore.AccountID) bool {
+func (s *Server) enter(sess *session, a mailstore.AccountID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.accounts[a] >= s.cfg.Limits.ConnectionsPerAccount {
 		return false
 	}
 	s.accounts[a]++
+	s.depart(sess)
 	return true
 }
 
-// left is leave for a session that goes on.
-func (s *Server) left(a mailstore.AccountID) {
+// left is leave for a session that goes on without a login.
+func (s *Server) left(sess *session, a mailstore.AccountID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leave(a)
+	s.arrive(sess, place(sess.raw))
 }
 
 // leave is called with the lock held.

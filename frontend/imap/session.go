@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -79,6 +80,9 @@ type session struct {
 	masked  map[string]bool // capabilities kept from this account's clients
 	// optional are those that are off by default and turned on for them.
 	optional []string
+
+	// place is where a session before login is counted; Server.mu guards it.
+	place netip.Addr
 
 	kicked   atomic.Bool
 	inIdle   atomic.Bool

@@ -50,12 +50,13 @@ func (a *testAuth) Scram(context.Context, string) (*passwd.Verifier, sasl.Identi
 
 // kit is a server on a store with the accounts alice and bob.
 type kit struct {
-	t     testing.TB
-	stack *storetest.Stack
-	auth  *testAuth
-	srv   *Server
-	addr  string
-	alice mailstore.AccountID
+	t      testing.TB
+	stack  *storetest.Stack
+	auth   *testAuth
+	srv    *Server
+	addr   string
+	alice  mailstore.AccountID
+	listen func(net.Listener) net.Listener // for serve; nil for nothing
 }
 
 func newKit(t testing.TB, set func(*Config)) *kit {
@@ -95,6 +96,9 @@ func (k *kit) serve(set func(*Config), implicitTLS bool) {
 		k.t.Fatal(err)
 	}
 	k.addr = l.Addr().String()
+	if k.listen != nil {
+		l = k.listen(l)
+	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l, implicitTLS) }()
 	k.t.Cleanup(func() {

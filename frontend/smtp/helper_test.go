@@ -148,6 +148,12 @@ func clientTLS() *tls.Config {
 // start serves a role for one test.
 func start(t testing.TB, w *world, role Role, change func(*Config)) (*Server, string) {
 	t.Helper()
+	return startOn(t, w, role, change, func(l net.Listener) net.Listener { return l })
+}
+
+// startOn starts a server on a listener that wrap has changed.
+func startOn(t testing.TB, w *world, role Role, change func(*Config), wrap func(net.Listener) net.Listener) (*Server, string) {
+	t.Helper()
 	cfg := Config{Role: role, Hostname: "mx.here.example", Directory: w, Deliverer: w, PostmasterDomain: "here.example",
 		now: func() time.Time { return testTime }}
 	if role == Submission {
@@ -167,7 +173,7 @@ func start(t testing.TB, w *world, role Role, change func(*Config)) (*Server, st
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
+	go func() { served <- s.Serve(wrap(ln)) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,6 +39,7 @@ type Config struct {
 	IMAP        Listen  `toml:"imap" comment:"IMAP, STARTTLS."`
 	IMAPS       Listen  `toml:"imaps" comment:"IMAP, implicit TLS."`
 	Admin       Admin   `toml:"admin" comment:"The operator's socket, health checks and metrics."`
+	Proxy       Proxy   `toml:"proxy" comment:"Load balancers in front of the mail ports that tell the client's address (PROXY protocol, version 1 or 2)."`
 	Limits      Limits  `toml:"limits" comment:"What one client or message may use."`
 	Store       Store   `toml:"store" comment:"The stores on this node's disk."`
 }
@@ -72,11 +74,39 @@ type Admin struct {
 	HTTP   string `toml:"http" comment:"host:port for /livez, /readyz, /metrics and pprof; loopback only. Empty: on the socket alone."`
 }
 
+// Proxy says who speaks for clients.
+type Proxy struct {
+	From []string `toml:"from" comment:"Their addresses or networks: 192.0.2.7, 2001:db8::/64. Each connection from one must begin with a header, on every port but lmtp; from anyone else none is taken."`
+}
+
+// Prefixes returns the networks of the proxies.
+func (p Proxy) Prefixes() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, f := range p.From {
+		if a, err := netip.ParseAddr(f); err == nil && a.Zone() == "" {
+			a = a.Unmap()
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		n, err := netip.ParsePrefix(f)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%q is no address and no network (192.0.2.7, 2001:db8::/64)", f)
+		case n.Bits() == 0:
+			return nil, fmt.Errorf("%q: with it any client could choose its address", f)
+		case n.Addr().Is4In6():
+			return nil, fmt.Errorf("%q: write it as a network of IPv4", f)
+		}
+		out = append(out, n.Masked())
+	}
+	return out, nil
+}
+
 // Limits bound what clients can use.
 type Limits struct {
 	MessageSize        Size `toml:"message_size" comment:"Largest message accepted."`
 	Recipients         int  `toml:"recipients" comment:"Recipients of one SMTP transaction."`
-	ConnectionsPerIP   int  `toml:"connections_per_ip" comment:"SMTP and IMAP connections from one address."`
+	ConnectionsPerIP   int  `toml:"connections_per_ip" comment:"SMTP connections, and IMAP connections before login, from one address (a /64 of IPv6). IMAP does not count loopback."`
 	SessionsPerAccount int  `toml:"sessions_per_account" comment:"IMAP sessions of one account."`
 	MemoryInFlight     Size `toml:"memory_in_flight" comment:"Bytes of messages being received at one time."`
 	// AllowPlaintext lets clients log in without TLS: for tests on loopback.
@@ -168,6 +198,7 @@ func Default() *Config {
 		LMTP:        Listen{},
 		IMAP:        Listen{[]string{":143"}},
 		IMAPS:       Listen{[]string{":993"}},
+		Proxy:       Proxy{From: []string{}},
 		Limits: Limits{
 			MessageSize: 50 << 20, Recipients: 1000, ConnectionsPerIP: 100,
 			SessionsPerAccount: 128, MemoryInFlight: 256 << 20,
@@ -257,6 +288,9 @@ func (c *Config) Check() error {
 				return err
 			}
 		}
+	}
+	if _, err := c.Proxy.Prefixes(); err != nil {
+		return fmt.Errorf("proxy.from: %w", err)
 	}
 	if a := c.Admin.HTTP; a != "" {
 		host, _, err := net.SplitHostPort(a)

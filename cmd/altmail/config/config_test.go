@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -63,12 +64,24 @@ func TestRefused(t *testing.T) {
 		{ok + "[limits]\nmemory_in_flight='1MiB'\n", "memory_in_flight"},
 		{ok + "[store]\nlog_entries=3\n", "log_entries"},
 		{ok + "[store]\nerase_within='1'\n", "duration"},
+		{ok + "[proxy]\nfrom=['lb1']\n", "proxy.from"},
+		{ok + "[proxy]\nfrom=['192.0.2.1', '10.0.0.0/33']\n", "proxy.from"},
+		{ok + "[proxy]\nfrom=['::/0']\n", "choose its address"},
+		{ok + "[proxy]\nfrom=['::ffff:10.0.0.0/104']\n", "IPv4"},
+		{ok + "[proxy]\nfrom=['fe80::1%eth0']\n", "proxy.from"},
 		{ok + "[limits\n", ""},
 	} {
 		_, err := load(t, c.text)
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%q: got %v, want an error that says %q", c.text, err, c.says)
 		}
+	}
+}
+
+func TestProxies(t *testing.T) {
+	got, err := Proxy{From: []string{"192.0.2.7", "10.1.2.3/8", "2001:db8::1", "2001:db8:1::/48", "::ffff:192.0.2.8"}}.Prefixes()
+	if want := "[192.0.2.7/32 10.0.0.0/8 2001:db8::1/128 2001:db8:1::/48 192.0.2.8/32]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("%v, %v; want %s", got, err, want)
 	}
 }
 
