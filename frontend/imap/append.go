@@ -30,7 +30,7 @@ func (s *session) mayAppend(f *imapwire.Frame, l *imapwire.Literal, name string,
 	if l.Size > limit {
 		return no("TOOBIG", fmt.Sprintf("A message may have at most %d octets", limit))
 	}
-	box, q, err := s.appendTo(name)
+	to, q, err := s.appendTo(name)
 	if err != nil {
 		return err
 	}
@@ -49,45 +49,46 @@ func (s *session) mayAppend(f *imapwire.Frame, l *imapwire.Literal, name string,
 		return err
 	}
 	l.Data = make([]byte, l.Size)
-	s.target = target{name, box}
+	s.target = target{name, to}
 	return nil
 }
 
 // target is the mailbox that a command's literals were let in for.
 type target struct {
 	name string
-	id   mailstore.MailboxID
+	found
 }
 
 // appendTo returns a mailbox that messages are to go to, and the quota.
-func (s *session) appendTo(name string) (mailstore.MailboxID, lookup.Quota, error) {
+func (s *session) appendTo(name string) (found, lookup.Quota, error) {
 	v := s.account.Read()
 	defer v.Close()
 	box, err := v.MailboxByName(name)
 	if errors.Is(err, mailstore.ErrNoMailbox) {
 		v.Close()
 		c := call{s: s, ctx: s.ctx}
-		if box, err = c.mailbox(name, true); err != nil {
-			return 0, lookup.Quota{}, err
+		f, err := c.target(name)
+		if err != nil {
+			return f, lookup.Quota{}, err
 		}
-		q, err := s.account.Quota()
-		return box.ID, q, err
+		q, err := f.owner.Quota()
+		return f, q, err
 	}
+	f := found{owner: s.account, box: box, rights: mailstore.AllRights}
 	if err != nil {
-		return 0, lookup.Quota{}, err
+		return f, lookup.Quota{}, err
 	}
 	q, err := v.Quota()
-	return box.ID, q, err
+	return f, q, err
 }
 
 // appendBox returns the mailbox of a name, as it was when the literals of this
 // command were let in. That it is there still is decided at Apply.
-func (c *call) appendBox(name string) (mailstore.MailboxID, error) {
-	if t := c.s.target; t.id != 0 && t.name == name {
-		return t.id, nil
+func (c *call) appendBox(name string) (found, error) {
+	if t := c.s.target; t.owner != nil && t.name == name {
+		return t.found, nil
 	}
-	box, err := c.mailbox(name, true)
-	return box.ID, err
+	return c.target(name)
 }
 
 // cmdAppend is of RFC 9051 section 6.3.12 and RFC 3502.
@@ -106,11 +107,11 @@ func cmdAppend(c *call) error {
 			return err
 		}
 	}
-	box, err := c.appendBox(a.Mailbox)
+	to, err := c.appendBox(a.Mailbox)
 	if err != nil {
 		return err
 	}
-	done, err := s.srv.cfg.Commit.Append(c.ctx, s.account, box, msgs, 0)
+	done, err := s.srv.cfg.Commit.Append(c.ctx, to.owner, to.box.ID, msgs, 0)
 	if errors.Is(err, mailstore.ErrNoMailbox) {
 		return no("TRYCREATE", "No such mailbox")
 	}
@@ -122,7 +123,7 @@ func cmdAppend(c *call) error {
 	}
 	// RFC 4315 section 3.
 	c.code = fmt.Sprintf("APPENDUID %d %s", done.UIDValidity, imapwire.AppendSet(nil, numRanges(done.UIDs)))
-	if s.box != nil && s.box.id == box {
+	if s.selects(to.owner, to.box.ID) {
 		s.stale = true
 		s.notify.added(done.UIDs)
 	}

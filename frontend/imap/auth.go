@@ -154,7 +154,8 @@ func cmdUnauthenticate(c *call) error {
 	s := c.s
 	s.sub.Close()
 	s.srv.left(s, s.account.ID())
-	s.account, s.sub, s.box, s.notify = nil, nil, nil, nil
+	s.deselect()
+	s.account, s.sub, s.notify = nil, nil, nil
 	s.masked, s.optional = nil, nil
 	s.rev2, s.utf8, s.condst, s.qresync, s.uidonly = false, false, false, false, false
 	s.w.UTF8 = false

@@ -71,14 +71,14 @@ func (c *call) appendURL(raw []byte, url string, room func(int64) error) ([]byte
 	if !ok {
 		return raw, badURL(url, "Not the URL of a message here")
 	}
-	content, err := c.urlContent(&u)
+	owner, content, err := c.urlContent(&u)
 	switch {
-	case errors.Is(err, mailstore.ErrNoMailbox), errors.Is(err, mailstore.ErrExpunged):
+	case errors.Is(err, mailstore.ErrNoMailbox), errors.Is(err, mailstore.ErrExpunged), errors.Is(err, mailstore.ErrNotPermitted):
 		return raw, badURL(url, "No such message")
 	case err != nil:
 		return raw, err
 	}
-	o, err := newOctets(c.ctx, c.s.account, content)
+	o, err := newOctets(c.ctx, owner, content)
 	if err != nil {
 		return raw, err
 	}
@@ -92,24 +92,27 @@ func (c *call) appendURL(raw []byte, url string, room func(int64) error) ([]byte
 }
 
 // urlContent returns the content of a message that a URL names.
-func (c *call) urlContent(u *imapwire.MessageURL) (content *lookup.Content, err error) {
+func (c *call) urlContent(u *imapwire.MessageURL) (owner *lookup.Account, content *lookup.Content, err error) {
 	s := c.s
 	var box mailstore.Mailbox
 	switch {
 	case u.Mailbox != "":
-		box, err = c.mailbox(u.Mailbox, false)
+		var f found
+		f, err = c.find(u.Mailbox, mailstore.RightRead)
+		owner, box = f.owner, f.box
 	case s.box != nil:
-		box, err = s.account.MailboxByID(s.box.id)
+		owner = s.box.owner
+		box, err = owner.MailboxByID(s.box.id)
 	default:
 		err = mailstore.ErrNoMailbox
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if u.UIDValidity != 0 && u.UIDValidity != box.UIDValidity {
-		return nil, mailstore.ErrNoMailbox
+		return nil, nil, mailstore.ErrNoMailbox
 	}
-	v := s.account.Read()
+	v := owner.Read()
 	defer v.Close()
 	err = mailstore.ErrExpunged
 	var id mailstore.ContentID
@@ -118,9 +121,10 @@ func (c *call) urlContent(u *imapwire.MessageURL) (content *lookup.Content, err 
 		id, err = m.Content, nil
 		return nil
 	}); rerr != nil || err != nil {
-		return nil, errors.Join(rerr, err)
+		return nil, nil, errors.Join(rerr, err)
 	}
-	return v.Content(id)
+	content, err = v.Content(id)
+	return owner, content, err
 }
 
 // appendSection appends a section of the message; ok is false if it has none

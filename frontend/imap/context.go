@@ -166,7 +166,7 @@ func (x *searchContext) update(s *session) error {
 // changedSince returns which messages that the client knows changed or came
 // since.
 func (s *session) changedSince(m mailstore.ModSeq) ([]mailstore.UID, error) {
-	v := s.account.Read()
+	v := s.box.owner.Read()
 	defer v.Close()
 	ch, err := v.Changes(s.box.id, m)
 	if err != nil {

@@ -131,7 +131,8 @@ func (f *fetcher) plan(q *imapwire.Fetch) {
 		}
 		f.need = max(f.need, n)
 		if a.Section != nil && !a.Section.Peek && a.Item != imapwire.FetchBinarySize {
-			f.markSeen = !f.s.box.readOnly
+			// RFC 4314 section 4: not without the right.
+			f.markSeen = !f.s.box.readOnly && f.s.box.rights.Has(mailstore.RightSeen)
 		}
 	}
 }
@@ -140,7 +141,7 @@ func (f *fetcher) plan(q *imapwire.Fetch) {
 func (f *fetcher) run(uids []mailstore.Range, since mailstore.ModSeq) error {
 	if since > 0 {
 		// The index by MODSEQ knows what changed; nothing else is looked at.
-		v := f.s.account.Read()
+		v := f.s.box.owner.Read()
 		ch, err := v.Changes(f.s.box.id, since)
 		v.Close()
 		if errors.Is(err, mailstore.ErrNoMailbox) {
@@ -169,7 +170,7 @@ func (f *fetcher) next(uids *[]mailstore.Range) (b *fetchBatch, octets int64, la
 		return b, int64(size) << 10, len(*uids) == 0, nil
 	}
 	if len(f.rows) == 0 && len(*uids) > 0 {
-		v := f.s.account.Read()
+		v := f.s.box.owner.Read()
 		f.rows = nil // batches have the old ones
 		*uids, err = collect(v, f.s.box.id, &f.rows, *uids, rowBatch)
 		v.Close()
@@ -290,7 +291,7 @@ func after(rs []mailstore.Range, u mailstore.UID) []mailstore.Range {
 func (c *call) rows(uids []mailstore.Range, fn func(*mailstore.Message) error) error {
 	var rows []mailstore.Message
 	for len(uids) > 0 {
-		v := c.s.account.Read()
+		v := c.s.box.owner.Read()
 		rest, err := collect(v, c.s.box.id, &rows, uids, rowBatch)
 		v.Close()
 		if err != nil {
@@ -318,7 +319,7 @@ func (f *fetcher) storeSeen() {
 		return // loop finds out
 	}
 	s.stale = true
-	_, err := s.srv.cfg.Commit.Store(f.c.ctx, s.account, s.box.id, f.seen, seenChange)
+	_, err := s.srv.cfg.Commit.Store(f.c.ctx, s.box.owner, s.box.id, f.seen, seenChange)
 	if err != nil {
 		s.srv.stats.unavailable.Add(1)
 		s.w.Status("*", "NO", "UNAVAILABLE", `\Seen could not be stored at this time`)

@@ -107,7 +107,7 @@ func (b *fetchBatch) work() {
 // direct answers rows as they are read.
 func (b *fetchBatch) direct() error {
 	s := b.f.s
-	v := s.account.Read()
+	v := s.box.owner.Read()
 	defer v.Close()
 	err := v.Messages(s.box.id, b.uids, func(m *mailstore.Message) error { b.row(m); return nil })
 	if errors.Is(err, mailstore.ErrNoMailbox) {
@@ -124,7 +124,7 @@ func (b *fetchBatch) find() error {
 	b.ready = true
 	s := b.f.s
 	if !b.found || b.f.need > needRow {
-		v := s.account.Read()
+		v := s.box.owner.Read()
 		defer v.Close()
 		if !b.found {
 			if _, err := collect(v, s.box.id, &b.room, b.uids, rowBatch); err != nil {
@@ -236,7 +236,7 @@ func (b *fetchBatch) summaries() error {
 
 // summary answers one message from its summary.
 func (b *fetchBatch) summary(m *mailstore.Message) error {
-	o, err := newOctets(b.f.c.ctx, b.f.s.account, &b.content)
+	o, err := newOctets(b.f.c.ctx, b.f.s.box.owner, &b.content)
 	if err != nil {
 		return err
 	}
@@ -347,7 +347,7 @@ func (b *fetchBatch) messages(w sink) error {
 // fail without harm does so before the response begins.
 func (b *fetchBatch) whole(w sink, m *mailstore.Message) (err error) {
 	atts := b.f.atts
-	o, err := newOctets(b.f.c.ctx, b.f.s.account, &b.content)
+	o, err := newOctets(b.f.c.ctx, b.f.s.box.owner, &b.content)
 	if err != nil {
 		return err
 	}

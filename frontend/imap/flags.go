@@ -79,8 +79,14 @@ func (s *session) tellKeywords(used []string) {
 	}
 	text := string(list)
 	s.w.Untagged("FLAGS (").Raw(text).Raw(")").CRLF()
-	if b.readOnly {
+	if may := permanent(b.rights); b.readOnly {
 		s.w.Status("*", "OK", "PERMANENTFLAGS ()", "Read-only")
+	} else if !b.rights.Has(mailstore.RightWrite) {
+		// RFC 4314 section 5.1.1.
+		s.w.Status("*", "OK", "PERMANENTFLAGS ("+flagTexts[may]+")", "Permitted")
+	} else if may != mailstore.AllFlags {
+		text = flagTexts[may] + strings.TrimPrefix(text, flagTexts[mailstore.AllFlags])
+		s.w.Status("*", "OK", "PERMANENTFLAGS ("+text+` \*)`, "Permitted")
 	} else {
 		s.w.Status("*", "OK", "PERMANENTFLAGS ("+text+` \*)`, "Permitted")
 	}

@@ -74,6 +74,8 @@ var sessionSeeds = []string{
 	"a CAPABILITY", "a LOGIN alice@example.org secret", "a AUTHENTICATE PLAIN\r\nAGFsaWNl", "a ID (\"a\" NIL)", "a STARTTLS",
 	"a ENABLE CONDSTORE UTF8=ACCEPT", "a SELECT Trash (CONDSTORE)", "a EXAMINE INBOX", "a CREATE x/y (USE (\\Junk))", "a DELETE x", "a RENAME x y",
 	"a SUBSCRIBE x", "a UNSUBSCRIBE x", "a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% *) RETURN (CHILDREN STATUS (MESSAGES SIZE))", "a LSUB \"\" %",
+	"a SETACL Trash bob@example.org +lrc", "a DELETEACL INBOX \"-x\"", "a GETACL INBOX", "a LISTRIGHTS {5+}\r\nTrash anyone", "a MYRIGHTS \"Other Users/bob@example.org/x\"",
+	"a LIST \"Other Users/\" (% *) RETURN (MYRIGHTS SUBSCRIBED)", "a EXAMINE \"Other Users/bob@example.org/x\"",
 	"a NAMESPACE", "a STATUS INBOX (MESSAGES RECENT UIDNEXT HIGHESTMODSEQ)", "a APPEND Trash (\\Seen x) \" 5-Nov-2026 01:02:03 +0100\" {5+}\r\nhello {2+}\r\nyo",
 	"a APPEND Trash ~{3+}\r\n\x00\x01\x02", "a IDLE\r\nDONE", "a CHECK", "a CLOSE", "a UNSELECT", "a UID EXPUNGE 9",
 	"a ENABLE QRESYNC\r\nb EXAMINE INBOX (QRESYNC (1 1 1:5,9 (1 1)) CONDSTORE)\r\nc UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)\r\nd EXAMINE INBOX (QRESYNC (2 9223372036854775807))",

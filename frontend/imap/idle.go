@@ -92,6 +92,13 @@ func (s *session) idleOnce(over, sign <-chan time.Time) (err error) {
 		select {
 		case <-news:
 			return nil
+		case <-s.boxNews():
+			if err := s.announceIdle(); err != nil {
+				return err
+			}
+			if err := s.w.Flush(); err != nil {
+				return &connError{err}
+			}
 		case <-s.sub.C():
 			s.signal = true
 			if err := s.announceIdle(); err != nil {

@@ -119,7 +119,7 @@ func (b *keyBatch) work() { b.err = b.read() }
 func (b *keyBatch) read() error {
 	s := b.p.c.s
 	b.keys, b.marks = b.keys[:0], b.marks[:0]
-	v := s.account.Read()
+	v := s.box.owner.Read()
 	defer v.Close()
 	if _, err := collect(v, s.box.id, &b.rows, b.uids, rowBatch); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (b *keyBatch) one(i int) (err error) {
 	if !ok {
 		return mailstore.ErrExpunged
 	}
-	if b.o, err = newOctets(b.ctx, b.p.c.s.account, &b.content); err != nil {
+	if b.o, err = newOctets(b.ctx, b.p.c.s.box.owner, &b.content); err != nil {
 		return err
 	}
 	b.keys, err = b.p.make(b.keys, &b.rows[i], &b.o)

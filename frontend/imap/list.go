@@ -7,6 +7,7 @@ import (
 
 	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/lookup"
 )
 
 // maxWildcards bounds the work of matching one name.
@@ -17,14 +18,20 @@ const maxWildcards = 32
 type node struct {
 	name       string
 	box        *mailstore.Mailbox // nil if it does not exist
+	owner      *lookup.Account    // of box
+	rights     mailstore.Rights   // on box
 	subscribed bool
 	children   bool // has inferiors
 	// subscribedBelow is set when an inferior is subscribed.
 	subscribedBelow bool
 }
 
-// hierarchy returns all names there are, and their superiors, in order.
-func (c *call) hierarchy() ([]*node, error) {
+// found returns the mailbox of a node that has one.
+func (n *node) found() *found { return &found{owner: n.owner, box: *n.box, rights: n.rights} }
+
+// hierarchy returns all names there are, and their superiors, in order: of the
+// account's own mailboxes, and of others' as they are given.
+func (c *call) hierarchy(others []found) ([]*node, error) {
 	a := c.s.account
 	boxes, _, err := a.Mailboxes()
 	if err != nil {
@@ -46,7 +53,13 @@ func (c *call) hierarchy() ([]*node, error) {
 		return n
 	}
 	for i := range boxes {
-		get(boxes[i].Name).box = &boxes[i]
+		n := get(boxes[i].Name)
+		n.box, n.owner, n.rights = &boxes[i], a, mailstore.AllRights
+	}
+	for i := range others {
+		if n := get(others[i].box.Name); n.box == nil {
+			n.box, n.owner, n.rights = &others[i].box, others[i].owner, others[i].rights
+		}
 	}
 	for _, name := range subs {
 		get(name).subscribed = true
@@ -75,6 +88,40 @@ func (c *call) hierarchy() ([]*node, error) {
 	}
 	slices.SortFunc(nodes, func(a, b *node) int { return cmp.Compare(sortKey(a.name), sortKey(b.name)) })
 	return nodes, nil
+}
+
+// everything is hierarchy with others' mailboxes, if any of the patterns may be
+// about them, after this node knows of every change.
+func (c *call) everything(pats []string) ([]*node, error) {
+	if !slices.ContainsFunc(pats, mayBeOther) {
+		if _, err := c.sync(); err != nil {
+			return nil, err
+		}
+		return c.hierarchy(nil)
+	}
+	stale, err := c.syncAll()
+	if err != nil {
+		return nil, err
+	}
+	if stale {
+		return c.hierarchy(nil) // what others share may have been taken back
+	}
+	others, err := c.othersMailboxes()
+	if err != nil {
+		return nil, err
+	}
+	return c.hierarchy(others)
+}
+
+// mayBeOther reports whether a pattern may match a name of the namespace of
+// other users.
+func mayBeOther(pat string) bool {
+	fixed := pat
+	if i := strings.IndexAny(pat, "*%"); i >= 0 {
+		fixed = pat[:i]
+	}
+	n := min(len(fixed), len(otherUsers))
+	return fixed[:n] == otherUsers[:n] && (len(fixed) <= n || fixed[n] == '/') && (len(fixed) >= len(otherUsers) || fixed != pat)
 }
 
 // sortKey puts INBOX first and inferiors behind their superior.
@@ -172,10 +219,7 @@ func cmdList(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.sync(); err != nil {
-		return err
-	}
-	nodes, err := c.hierarchy()
+	nodes, err := c.everything(pats)
 	if err != nil {
 		return err
 	}
@@ -196,13 +240,22 @@ func cmdList(c *call) error {
 			continue // subscribed, but not there
 		}
 		s.listResponse("LIST", n, &l, childInfo)
-		if l.Status != nil && n.box != nil {
-			if err := s.status(n.box, l.Status); err != nil {
+		if n.box == nil {
+			continue
+		}
+		if l.Rights && n.rights&anyRight != 0 {
+			s.tellRights(n.name, n.rights) // RFC 8440
+		}
+		if !n.rights.Has(mailstore.RightRead) {
+			continue
+		}
+		if l.Status != nil {
+			if err := s.status(n.found(), l.Status); err != nil {
 				return err
 			}
 		}
-		if l.Metadata != nil && n.box != nil {
-			if err := s.listMetadata(n.box, l.Metadata); err != nil {
+		if l.Metadata != nil {
+			if err := s.listMetadata(n.found(), l.Metadata); err != nil {
 				return err
 			}
 		}
@@ -266,10 +319,7 @@ func cmdLsub(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.sync(); err != nil {
-		return err
-	}
-	nodes, err := c.hierarchy()
+	nodes, err := c.everything(pats)
 	if err != nil {
 		return err
 	}

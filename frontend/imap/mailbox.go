@@ -1,10 +1,12 @@
 package imap
 
 import (
+	"errors"
 	"strings"
 
 	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/lookup"
 )
 
 // specialUses are the attributes of RFC 6154 section 2.
@@ -37,12 +39,19 @@ next:
 	// A hierarchy separator at the end declares that inferiors will follow,
 	// which needs nothing here.
 	name = strings.TrimSuffix(name, "/")
-	id, err := c.s.srv.cfg.Commit.Create(c.ctx, c.s.account, name, use)
+	owner, inner, err := c.place(name)
+	if err != nil {
+		return err
+	}
+	if use != 0 && c.s.shared(owner) {
+		return no("USEATTR", "What a mailbox is for is its owner's to say")
+	}
+	id, err := c.s.srv.cfg.Commit.Create(c.ctx, owner, inner, use)
 	if err != nil {
 		return err
 	}
 	c.s.notify.named(name)
-	c.code = "MAILBOXID (" + id.ObjectID() + ")" // RFC 8474 section 4.2
+	c.code = "MAILBOXID (" + c.s.objectID(owner, id) + ")" // RFC 8474 section 4.2
 	return nil
 }
 
@@ -62,7 +71,11 @@ func cmdDelete(c *call) error {
 	if name == "INBOX" {
 		return no("CANNOT", "INBOX cannot be deleted")
 	}
-	if err := c.s.srv.cfg.Commit.Delete(c.ctx, c.s.account, name); err != nil {
+	owner, inner, err := c.mayMove(name)
+	if err != nil {
+		return err
+	}
+	if err := c.s.srv.cfg.Commit.Delete(c.ctx, owner, inner); err != nil {
 		return err
 	}
 	c.s.notify.named(name)
@@ -75,11 +88,11 @@ func (s *session) leaveIfGone() error {
 	if s.box == nil {
 		return nil
 	}
-	_, err := s.account.MailboxByID(s.box.id)
+	_, err := s.box.owner.MailboxByID(s.box.id)
 	if err == nil {
 		return nil
 	}
-	s.box = nil
+	s.deselect()
 	s.w.Status("*", "OK", "CLOSED", "Selected mailbox was deleted")
 	return nil
 }
@@ -93,11 +106,48 @@ func cmdRename(c *call) error {
 	if err := c.args.End(); err != nil {
 		return err
 	}
-	if err := c.s.srv.cfg.Commit.Rename(c.ctx, c.s.account, from, to); err != nil {
+	owner, innerFrom, err := c.mayMove(from)
+	if err != nil {
+		return err
+	}
+	target, innerTo, err := c.place(to)
+	if errors.Is(err, mailstore.ErrNotPermitted) || err == nil && owner.ID() != target.ID() {
+		// Whether there is such a user is not told.
+		return no("CANNOT", "A mailbox stays in its account")
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.s.srv.cfg.Commit.Rename(c.ctx, owner, innerFrom, innerTo); err != nil {
 		return err
 	}
 	c.s.notify.named(from, to)
 	return nil
+}
+
+// place is locate for a mailbox that is to be made. Of another's account nothing
+// is told to who may make none there.
+func (c *call) place(name string) (*lookup.Account, string, error) {
+	owner, inner, err := c.locate(name)
+	switch {
+	case errors.Is(err, mailstore.ErrNoMailbox):
+		err = mailstore.ErrNotPermitted
+	case err != nil:
+	case c.s.shared(owner):
+		err = c.syncOwner(owner)
+	case isOther(name):
+		err = no("CANNOT", "The name is for mailboxes of other users")
+	}
+	return owner, inner, err
+}
+
+// mayMove is locate for a mailbox that is to be deleted or renamed.
+func (c *call) mayMove(name string) (*lookup.Account, string, error) {
+	owner, inner, err := c.locate(name)
+	if err == nil && c.s.shared(owner) {
+		_, err = c.find(name, mailstore.RightDelete)
+	}
+	return owner, inner, err
 }
 
 func cmdSubscribe(c *call) error   { return c.subscribe(true) }
@@ -116,15 +166,6 @@ func (c *call) subscribe(on bool) error {
 	return nil
 }
 
-// cmdNamespace is of RFC 9051 section 6.3.10: one personal namespace.
-func cmdNamespace(c *call) error {
-	if err := c.args.End(); err != nil {
-		return err
-	}
-	c.s.w.Untagged(`NAMESPACE (("" "/")) NIL NIL`).CRLF()
-	return nil
-}
-
 // cmdStatus is of RFC 9051 section 6.3.11.
 func cmdStatus(c *call) error {
 	name, items := c.args.Status()
@@ -134,15 +175,15 @@ func cmdStatus(c *call) error {
 	if _, err := c.sync(); err != nil {
 		return err
 	}
-	box, err := c.s.account.Mailbox(name)
+	f, err := c.find(name, mailstore.RightRead)
 	if err != nil {
 		return err
 	}
-	return c.s.status(&box, items)
+	return c.s.status(&f, items)
 }
 
 // status writes a STATUS response.
-func (s *session) status(box *mailstore.Mailbox, items []imapwire.StatusItem) error {
+func (s *session) status(f *found, items []imapwire.StatusItem) error {
 	recent := uint64(0)
 	for _, it := range items {
 		switch it {
@@ -150,17 +191,17 @@ func (s *session) status(box *mailstore.Mailbox, items []imapwire.StatusItem) er
 			s.enableCondstore()
 		case imapwire.StatusRecent:
 			var err error
-			if recent, err = s.countRecent(box); err != nil {
+			if recent, err = s.countRecent(f); err != nil {
 				return err
 			}
 		}
 	}
-	s.statusItems(box, items, recent)
+	s.statusItems(f.owner, &f.box, items, recent)
 	return nil
 }
 
 // statusItems writes a STATUS response with what is known already.
-func (s *session) statusItems(box *mailstore.Mailbox, items []imapwire.StatusItem, recent uint64) {
+func (s *session) statusItems(owner *lookup.Account, box *mailstore.Mailbox, items []imapwire.StatusItem, recent uint64) {
 	w := s.w
 	w.Untagged("STATUS ").Mailbox(box.Name).SP().Open()
 	for _, it := range items {
@@ -185,7 +226,7 @@ func (s *session) statusItems(box *mailstore.Mailbox, items []imapwire.StatusIte
 		case imapwire.StatusAppendLimit:
 			w.Raw("APPENDLIMIT ").Num(uint64(s.srv.cfg.Limits.MessageSize))
 		case imapwire.StatusMailboxID:
-			w.Raw("MAILBOXID (").Raw(box.ID.ObjectID()).Raw(")")
+			w.Raw("MAILBOXID (").Raw(s.objectID(owner, box.ID)).Raw(")")
 		case imapwire.StatusDeletedStorage:
 			w.Raw("DELETED-STORAGE ").Num(box.DeletedSize)
 		}
@@ -194,11 +235,12 @@ func (s *session) statusItems(box *mailstore.Mailbox, items []imapwire.StatusIte
 }
 
 // countRecent counts the messages that no session was told of as \Recent.
-func (s *session) countRecent(box *mailstore.Mailbox) (n uint64, err error) {
+func (s *session) countRecent(f *found) (n uint64, err error) {
+	box := &f.box
 	if s.rev2 || box.RecentFrom >= box.UIDNext {
 		return 0, nil
 	}
-	v := s.account.Read()
+	v := f.owner.Read()
 	defer v.Close()
 	err = v.Messages(box.ID, []mailstore.Range{{First: max(box.RecentFrom, 1), Last: box.UIDNext}}, func(*mailstore.Message) error {
 		n++

@@ -14,9 +14,10 @@ var inRev2 = []string{"BINARY", "ENABLE", "ESEARCH", "IDLE", "LIST-EXTENDED", "L
 
 // needs names, for capabilities, those that are nothing without them.
 var needs = map[string][]string{
+	"ACL":           {"RIGHTS", "LIST-MYRIGHTS"},
 	"CONDSTORE":     {"QRESYNC"},
 	"ENABLE":        {"QRESYNC", "UTF8=ACCEPT", "UIDONLY"},
-	"LIST-EXTENDED": {"LIST-STATUS", "LIST-METADATA"},
+	"LIST-EXTENDED": {"LIST-STATUS", "LIST-METADATA", "LIST-MYRIGHTS"},
 	"ESEARCH":       {"MULTISEARCH"},
 	"METADATA":      {"LIST-METADATA"},
 	"SORT":          {"CONTEXT=SORT"},

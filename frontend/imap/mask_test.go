@@ -38,6 +38,8 @@ func TestMask(t *testing.T) {
 	without("MOVE", "IMAP4rev2")
 	set("IMAP4rev2", "IMAP4rev1")
 	without("IMAP4rev2")
+	set("ACL")
+	without("ACL", "RIGHTS=kxte", "LIST-MYRIGHTS")
 	set("QUOTA", "NOTIFY")
 	without("QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "NOTIFY")
 	set("APPENDLIMIT", "SPECIAL-USE")

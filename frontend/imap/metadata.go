@@ -45,12 +45,12 @@ func cleanEntries(names []string) ([]string, error) {
 
 // annotated returns what annotations are of: the mailbox of a name, or the
 // account.
-func (c *call) annotated(name string) (mailstore.MailboxID, error) {
+func (c *call) annotated(name string, need mailstore.Rights) (*lookup.Account, mailstore.MailboxID, error) {
 	if _, err := c.sync(); err != nil || name == "" {
-		return 0, err
+		return c.s.account, 0, err
 	}
-	box, err := c.s.account.Mailbox(name)
-	return box.ID, err
+	f, err := c.find(name, need)
+	return f.owner, f.box.ID, err
 }
 
 // cmdGetMetadata is of RFC 5464 section 4.2.
@@ -74,11 +74,11 @@ func cmdGetMetadata(c *call) error {
 			entries[i] = strings.TrimSuffix(e, "/x/x/x")
 		}
 	}
-	box, err := c.annotated(g.Mailbox)
+	owner, box, err := c.annotated(g.Mailbox, mailstore.RightRead)
 	if err != nil {
 		return err
 	}
-	all, err := c.s.account.Metadata(box)
+	all, err := owner.Metadata(box)
 	if err != nil {
 		return err
 	}
@@ -170,12 +170,16 @@ func cmdSetMetadata(c *call) error {
 		}
 		changes[i] = commit.MetadataChange{Name: entry[0], Value: v.Value}
 	}
-	box, err := c.annotated(name)
+	owner, box, err := c.annotated(name, mailstore.RightRead)
 	if err != nil {
 		return err
 	}
 	s := c.s
-	seq, err := s.srv.cfg.Commit.SetMetadata(c.ctx, s.account, box, changes)
+	if s.shared(owner) && slices.ContainsFunc(changes, func(m commit.MetadataChange) bool { return lookup.PrivateEntry(m.Name) }) {
+		// RFC 5464 section 4.3: private ones of another are another's.
+		return no("METADATA NOPRIVATE", "Private annotations are for the owner of a mailbox")
+	}
+	seq, err := s.srv.cfg.Commit.SetMetadata(c.ctx, owner, box, changes)
 	switch {
 	case errors.Is(err, mailstore.ErrTooBig):
 		return tooLong()
@@ -186,13 +190,15 @@ func cmdSetMetadata(c *call) error {
 	case err != nil:
 		return err
 	}
-	s.notify.annotated(box, changes, seq)
+	if !s.shared(owner) {
+		s.notify.annotated(box, changes, seq)
+	}
 	return nil
 }
 
 // listMetadata is the METADATA of a LIST (RFC 9590).
-func (s *session) listMetadata(box *mailstore.Mailbox, entries []string) error {
-	all, err := s.account.Metadata(box.ID)
+func (s *session) listMetadata(f *found, entries []string) error {
+	all, err := f.owner.Metadata(f.box.ID)
 	if errors.Is(err, mailstore.ErrNoMailbox) {
 		return nil // deleted right now
 	}
@@ -200,7 +206,7 @@ func (s *session) listMetadata(box *mailstore.Mailbox, entries []string) error {
 		return err
 	}
 	shown, _ := pickMetadata(all, entries, 0, nil)
-	s.tellMetadata(box.Name, shown)
+	s.tellMetadata(f.box.Name, shown)
 	return nil
 }
 

@@ -40,13 +40,14 @@ func cmdMultiSearch(c *call) error {
 		return err
 	}
 	r.order = r.found
-	box, err := s.account.MailboxByID(s.box.id)
+	box, err := s.box.owner.MailboxByID(s.box.id)
 	if errors.Is(err, mailstore.ErrNoMailbox) {
 		return errBoxGone
 	}
 	if err != nil {
 		return err
 	}
+	s.asSeen(&box, s.box.owner)
 	where := s.where(&box)
 	if q.Return&imapwire.ReturnSave != 0 {
 		s.box.saved = r.toSave(&q.Search)
@@ -74,9 +75,6 @@ func (c *call) searchMany(q *imapwire.MultiSearch) error {
 	if q.ModSeq {
 		s.enableCondstore()
 	}
-	if _, err := c.sync(); err != nil {
-		return err
-	}
 	boxes, err := c.sources(q.Sources)
 	if err != nil {
 		return err
@@ -86,7 +84,7 @@ func (c *call) searchMany(q *imapwire.MultiSearch) error {
 	}
 	total := 0
 	for _, box := range boxes {
-		total += int(box.Exists)
+		total += int(box.box.Exists)
 	}
 	told := s.progress(total)
 	ctx, stop, err := s.watched(c.ctx)
@@ -105,17 +103,17 @@ func (c *call) searchMany(q *imapwire.MultiSearch) error {
 }
 
 // searchOne searches in one mailbox and tells what was found there.
-func (c *call) searchOne(ctx context.Context, q *imapwire.MultiSearch, box *mailstore.Mailbox, told *progress) error {
+func (c *call) searchOne(ctx context.Context, q *imapwire.MultiSearch, f *found, told *progress) error {
 	s := c.s
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	b := s.box
-	if b == nil || b.id != box.ID {
+	b, box := s.box, &f.box
+	if !s.selects(f.owner, box.ID) {
 		if box.Exists == 0 {
 			return nil
 		}
-		v := s.account.Read()
+		v := f.owner.Read()
 		uids, err := v.UIDs(box.ID)
 		v.Close()
 		if errors.Is(err, mailstore.ErrNoMailbox) {
@@ -126,7 +124,7 @@ func (c *call) searchOne(ctx context.Context, q *imapwire.MultiSearch, box *mail
 		}
 		// What no session was told of is \Recent, and stays so: only SELECT
 		// takes it (RFC 7377 section 2).
-		b = &view{id: box.ID, list: newUIDList(uids), recentFrom: box.RecentFrom}
+		b = &view{owner: f.owner, rights: f.rights, id: box.ID, list: newUIDList(uids), recentFrom: box.RecentFrom}
 	}
 	r := &searchRun{c: c, box: b, modseq: q.ModSeq, progress: told}
 	var err error
@@ -152,15 +150,15 @@ func (c *call) searchOne(ctx context.Context, q *imapwire.MultiSearch, box *mail
 // sources returns the mailboxes that are to be searched, each once, in the
 // order of LIST. Names without a mailbox are passed over (RFC 7377 section
 // 2.2).
-func (c *call) sources(srcs []imapwire.SearchSource) ([]*mailstore.Mailbox, error) {
-	nodes, err := c.hierarchy()
+func (c *call) sources(srcs []imapwire.SearchSource) ([]*found, error) {
+	nodes, err := c.everything([]string{"*"})
 	if err != nil {
 		return nil, err
 	}
-	var out []*mailstore.Mailbox
+	var out []*found
 	for _, n := range nodes {
-		if n.box != nil && slices.ContainsFunc(srcs, func(src imapwire.SearchSource) bool { return c.sourceHas(&src, n) }) {
-			out = append(out, n.box)
+		if n.box != nil && n.rights.Has(mailstore.RightRead) && slices.ContainsFunc(srcs, func(src imapwire.SearchSource) bool { return c.sourceHas(&src, n) }) {
+			out = append(out, n.found())
 		}
 	}
 	return out, nil
@@ -170,12 +168,15 @@ func (c *call) sources(srcs []imapwire.SearchSource) ([]*mailstore.Mailbox, erro
 func (c *call) sourceHas(src *imapwire.SearchSource, n *node) bool {
 	switch src.Filter {
 	case imapwire.NotifySelected:
-		return c.s.box != nil && c.s.box.id == n.box.ID
+		return c.s.selects(n.owner, n.box.ID)
 	case imapwire.NotifySubtreeOne:
 		return slices.ContainsFunc(src.Mailboxes, func(top string) bool {
 			rest, below := strings.CutPrefix(n.name, top+"/")
 			return n.name == top || below && !strings.Contains(rest, "/")
 		})
+	}
+	if own := src.Filter == imapwire.NotifyPersonal || src.Filter == imapwire.NotifyInboxes; own && c.s.shared(n.owner) {
+		return false
 	}
 	return groupMatches(&imapwire.NotifyGroup{Filter: src.Filter, Mailboxes: src.Mailboxes}, n.name, n.subscribed)
 }

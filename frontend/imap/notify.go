@@ -120,7 +120,7 @@ func (c *call) beginNotify(status bool) error {
 	if n.events == 0 {
 		return nil
 	}
-	nodes, err := c.hierarchy()
+	nodes, err := c.hierarchy(nil)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (c *call) beginNotify(status bool) error {
 		return err
 	}
 	for _, node := range nodes {
-		if node.box == nil || s.box != nil && node.box.ID == s.box.id {
+		if node.box == nil || s.selects(s.account, node.box.ID) {
 			continue
 		}
 		var items []imapwire.StatusItem
@@ -144,7 +144,7 @@ func (c *call) beginNotify(status bool) error {
 			items = append(items, imapwire.StatusHighestModSeq)
 		}
 		if len(items) > 0 {
-			s.statusItems(node.box, items, 0)
+			s.statusItems(s.account, node.box, items, 0)
 		}
 	}
 	return nil
@@ -316,7 +316,7 @@ func (s *session) tellElsewhere() error {
 func (s *session) compare(pending map[mailstore.MailboxID]struct{}, list, all bool) error {
 	n := s.notify
 	if list {
-		nodes, err := (&call{s: s, ctx: s.ctx}).hierarchy()
+		nodes, err := (&call{s: s, ctx: s.ctx}).hierarchy(nil)
 		if err != nil {
 			return err
 		}
@@ -371,7 +371,7 @@ func (s *session) compare(pending map[mailstore.MailboxID]struct{}, list, all bo
 		now := watch(&box)
 		now.name = old.name
 		n.boxes[id] = now
-		if s.box == nil || s.box.id != id {
+		if !s.selects(s.account, id) {
 			s.tellStatus(&box, &old)
 		}
 	}
@@ -399,7 +399,7 @@ func (s *session) tellStatus(box *mailstore.Mailbox, old *watched) {
 	}
 	if len(items) > 0 {
 		slices.Sort(items)
-		s.statusItems(box, slices.Compact(items), 0)
+		s.statusItems(s.account, box, slices.Compact(items), 0)
 	}
 }
 
@@ -537,6 +537,13 @@ func (s *session) awaitOnce(over <-chan time.Time) (err error) {
 		select {
 		case <-input:
 			return nil
+		case <-s.boxNews():
+			if err := s.tellAll(!s.notify.delayed); err != nil {
+				return err
+			}
+			if err := s.w.Flush(); err != nil {
+				return &connError{err}
+			}
 		case <-s.sub.C():
 			s.signal = true
 			if err := s.tellAll(!s.notify.delayed); err != nil {

@@ -149,7 +149,7 @@ func (c *call) earlier(q *imapwire.Fetch) error {
 		return err
 	}
 	b := s.box
-	v := s.account.Read()
+	v := s.box.owner.Read()
 	d, err := v.Since(b.id, mailstore.ModSeq(*q.ChangedSince))
 	v.Close()
 	if err != nil {

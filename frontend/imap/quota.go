@@ -1,9 +1,11 @@
 package imap
 
 import (
+	"slices"
 	"strconv"
 
 	"altmail.se/altmail/frontend/imapwire"
+	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/lookup"
 )
 
@@ -14,14 +16,19 @@ const quotaRoot = ""
 // storageUnit is the unit of STORAGE in octets (RFC 9208 section 5.1).
 const storageUnit = 1024
 
-// quota returns what the account uses, certainly, and whether anything of it is
-// limited.
-func (c *call) quota() (lookup.Quota, bool, error) {
-	if _, err := c.sync(); err != nil {
-		return lookup.Quota{}, false, err
-	}
-	q, err := c.s.account.Quota()
+// quota returns what an account uses and whether anything of it is limited.
+func quota(a *lookup.Account) (lookup.Quota, bool, error) {
+	q, err := a.Quota()
 	return q, q.LimitBytes != 0 || q.LimitMessages != 0, err
+}
+
+// rootOf is the quota root of an account's mailboxes: of another's it is named
+// after the owner, whose quota counts.
+func (s *session) rootOf(a *lookup.Account) string {
+	if !s.shared(a) {
+		return quotaRoot
+	}
+	return otherUsers + "/" + a.Address()
 }
 
 // cmdGetQuota is of RFC 9208 section 4.1.1.
@@ -31,15 +38,33 @@ func cmdGetQuota(c *call) error {
 	if err := c.args.End(); err != nil {
 		return err
 	}
-	q, limited, err := c.quota()
+	if _, err := c.syncAll(); err != nil {
+		return err
+	}
+	owners, err := c.s.owners(c.ctx)
 	if err != nil {
 		return err
 	}
-	if !limited || root != quotaRoot {
-		return no("NONEXISTENT", "No such quota root")
+	for _, a := range append(owners, c.s.account) {
+		if c.s.rootOf(a) != root {
+			continue
+		}
+		if readable, err := mayRead(a); err != nil || !readable {
+			if err != nil {
+				return err
+			}
+			break
+		}
+		q, limited, err := quota(a)
+		if err != nil {
+			return err
+		}
+		if limited {
+			c.s.tellQuota(root, &q)
+			return nil
+		}
 	}
-	c.s.tellQuota(&q)
-	return nil
+	return no("NONEXISTENT", "No such quota root")
 }
 
 // cmdGetQuotaRoot is of RFC 9208 section 4.1.2. The mailbox need not exist.
@@ -48,20 +73,41 @@ func cmdGetQuotaRoot(c *call) error {
 	if err != nil {
 		return err
 	}
-	q, limited, err := c.quota()
+	if _, err := c.sync(); err != nil {
+		return err
+	}
+	a := c.s.account
+	if isOther(name) {
+		f, err := c.find(name, mailstore.RightRead)
+		if err != nil {
+			return err
+		}
+		a = f.owner
+	}
+	q, limited, err := quota(a)
 	if err != nil {
 		return err
 	}
+	root := c.s.rootOf(a)
 	w := c.s.w
 	w.Untagged("QUOTAROOT ").Mailbox(name)
 	if limited {
-		w.SP().String(quotaRoot)
+		w.SP().String(root)
 	}
 	w.CRLF()
 	if limited {
-		c.s.tellQuota(&q)
+		c.s.tellQuota(root, &q)
 	}
 	return nil
+}
+
+// mayRead reports whether the user may read any mailbox of an account.
+func mayRead(a *lookup.Account) (bool, error) {
+	if _, shared := a.Actor(); !shared {
+		return true, nil
+	}
+	all, err := a.Granted()
+	return slices.ContainsFunc(all, func(g lookup.Granted) bool { return g.Rights.Has(mailstore.RightRead) }), err
 }
 
 // maxResources bounds the resources of one SETQUOTA.
@@ -90,9 +136,9 @@ func cmdSetQuota(c *call) error {
 
 // tellQuota writes a QUOTA response (RFC 9208 section 4.2.1) with what is
 // limited.
-func (s *session) tellQuota(q *lookup.Quota) {
+func (s *session) tellQuota(root string, q *lookup.Quota) {
 	out := append(s.w.Buf(), "* QUOTA "...)
-	out = imapwire.AppendString(out, quotaRoot, false)
+	out = imapwire.AppendString(out, root, s.utf8)
 	sep := " ("
 	put := func(name string, used, limit uint64) {
 		out = append(append(append(out, sep...), name...), ' ')

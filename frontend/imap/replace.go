@@ -65,16 +65,20 @@ func cmdReplace(c *call) error {
 	if err := prepare(&msg, &a.Messages[0]); err != nil {
 		return err
 	}
-	box, err := c.mailbox(a.Mailbox, true)
+	to, err := c.target(a.Mailbox)
 	if err != nil {
 		return err
 	}
-	done, err := s.srv.cfg.Commit.Replace(c.ctx, s.account, box.ID, msg, s.box.id, old.UID)
+	if to.owner.ID() != s.box.owner.ID() {
+		// Both halves are one step, and a step is of one account.
+		return no("CANNOT", "Both mailboxes have to be of one account")
+	}
+	done, err := s.srv.cfg.Commit.Replace(c.ctx, to.owner, to.box.ID, msg, s.box.id, old.UID)
 	if err != nil {
 		s.stale = true
 		if errors.Is(err, mailstore.ErrNoMailbox) {
 			// One of the two is gone.
-			if _, berr := s.account.MailboxByID(s.box.id); berr == nil {
+			if _, berr := s.box.owner.MailboxByID(s.box.id); berr == nil {
 				return no("TRYCREATE", "No such mailbox")
 			}
 			return errBoxGone
@@ -82,7 +86,7 @@ func cmdReplace(c *call) error {
 		return err
 	}
 	s.srv.stats.appended.Add(uint64(len(msg.Raw)))
-	if box.ID == s.box.id {
+	if s.selects(to.owner, to.box.ID) {
 		s.notify.added(done.UIDs)
 	}
 	// Section 4.3: before the EXPUNGE, so that the client knows what for.

@@ -258,7 +258,7 @@ func (b *searchBatch) work() { b.err = b.decide() }
 // decide finds the verdict on each row.
 func (b *searchBatch) decide() error {
 	s := b.r.c.s
-	v := s.account.Read()
+	v := b.r.box.owner.Read()
 	defer v.Close()
 	if _, err := collect(v, b.r.box.id, &b.rows, b.uids, rowBatch); err != nil {
 		return err
@@ -308,7 +308,7 @@ func (b *searchBatch) open(i int, cand *candidate) (verdict, error) {
 	if !ok || err != nil {
 		return never, err
 	}
-	if b.o, err = newOctets(b.ctx, b.r.c.s.account, &b.content); err != nil {
+	if b.o, err = newOctets(b.ctx, b.r.box.owner, &b.content); err != nil {
 		return never, err
 	}
 	cand.o, cand.deep, cand.err = &b.o, false, nil

@@ -7,6 +7,7 @@ import (
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/change"
 	"altmail.se/altmail/mailstore/lookup"
 )
 
@@ -19,22 +20,35 @@ const maxUnseenScan = 2000
 // opened is what SELECT reads, from one view of the state.
 type opened struct {
 	box      mailstore.Mailbox
+	rights   mailstore.Rights
 	uids     []mailstore.UID
 	keywords []string
 	unseen   mailstore.UID // the first one; 0 if it is not known
 	since    *lookup.Since // for QRESYNC
 }
 
-func (c *call) readOpened(sel *imapwire.Select) (o opened, err error) {
-	v := c.s.account.Read()
+func (c *call) readOpened(sel *imapwire.Select, owner *lookup.Account, name string) (o opened, err error) {
+	v := owner.Read()
 	defer v.Close()
-	if o.box, err = v.MailboxByName(sel.Mailbox); err != nil {
-		return o, err
+	if c.s.shared(owner) {
+		f, err := c.s.findIn(v, owner, name, mailstore.RightRead)
+		if err != nil {
+			return o, err
+		}
+		o.box, o.rights = f.box, f.rights
+		if o.keywords, err = keywordsIn(v, o.box.ID); err != nil {
+			return o, err
+		}
+	} else {
+		if o.box, err = v.MailboxByName(name); err != nil {
+			return o, err
+		}
+		o.rights = mailstore.AllRights
+		if o.keywords, err = v.Keywords(); err != nil {
+			return o, err
+		}
 	}
 	if o.uids, err = v.UIDs(o.box.ID); err != nil {
-		return o, err
-	}
-	if o.keywords, err = v.Keywords(); err != nil {
 		return o, err
 	}
 	// RFC 3501 section 6.3.1; where it is far to the first one, it is left
@@ -69,10 +83,26 @@ func (c *call) open(readOnly bool) error {
 	}
 	if s.box != nil {
 		// Whether it succeeds or not, nothing is selected afterwards.
-		s.box = nil
+		s.deselect()
 		s.w.Status("*", "OK", "CLOSED", "Mailbox closed")
 	}
-	stale, err := c.sync()
+	owner, name, err := c.locate(sel.Mailbox)
+	if err != nil {
+		return err
+	}
+	var sub *change.Subscription
+	stale := false
+	if s.shared(owner) {
+		sub = s.srv.cfg.Feed.Subscribe(owner.ID())
+		defer func() {
+			if s.box == nil {
+				sub.Close()
+			}
+		}()
+		err = c.syncOwner(owner)
+	} else {
+		stale, err = c.sync()
+	}
 	if err != nil {
 		return err
 	}
@@ -81,13 +111,14 @@ func (c *call) open(readOnly bool) error {
 	}
 	s.take() // what is hinted at by now is in what is read below
 	s.stale, s.reset = false, false
-	o, err := c.readOpened(&sel)
+	o, err := c.readOpened(&sel, owner, name)
 	if err != nil {
 		return err
 	}
 	box := &o.box
 	b := &view{
-		id: box.ID, uidValidity: box.UIDValidity, readOnly: readOnly || stale,
+		owner: owner, rights: o.rights, sub: sub,
+		id: box.ID, uidValidity: box.UIDValidity, readOnly: readOnly || stale || o.rights&writable == 0,
 		list: newUIDList(o.uids), next: box.UIDNext, modseq: box.HighestModSeq, recentFrom: box.RecentFrom,
 	}
 	w := s.w
@@ -105,11 +136,11 @@ func (c *call) open(readOnly bool) error {
 	s.tellKeywords(o.keywords)
 	w.Status("*", "OK", fmt.Sprintf("UIDVALIDITY %d", box.UIDValidity), "UIDs valid")
 	w.Status("*", "OK", fmt.Sprintf("UIDNEXT %d", box.UIDNext), "Predicted next UID")
-	s.highestModSeq(box.HighestModSeq)                                    // RFC 7162 section 3.1.2.1
-	w.Status("*", "OK", "MAILBOXID ("+box.ID.ObjectID()+")", "Object id") // RFC 8474 section 4.1
+	s.highestModSeq(box.HighestModSeq)                                            // RFC 7162 section 3.1.2.1
+	w.Status("*", "OK", "MAILBOXID ("+s.objectID(owner, box.ID)+")", "Object id") // RFC 8474 section 4.1
 	if o.since != nil {
 		if err := c.resync(sel.QResync, o.since); err != nil {
-			s.box = nil
+			s.deselect()
 			return err
 		}
 		// The client has the HIGHESTMODSEQ above, whatever it was shown.
@@ -169,9 +200,9 @@ func (c *call) sync() (stale bool, err error) {
 	return false, err
 }
 
-// mailbox returns a mailbox by its name. That there is none is only said after
-// this node knows of every change (H8); create tells that CREATE would help.
-func (c *call) mailbox(name string, create bool) (mailstore.Mailbox, error) {
+// own returns a mailbox of the session's account by its name. That there is none
+// is only said after this node knows of every change (H8).
+func (c *call) own(name string) (mailstore.Mailbox, error) {
 	box, err := c.s.account.Mailbox(name)
 	if !errors.Is(err, mailstore.ErrNoMailbox) {
 		return box, err
@@ -181,12 +212,7 @@ func (c *call) mailbox(name string, create bool) (mailstore.Mailbox, error) {
 	if err := c.s.account.Sync(ctx); err != nil {
 		return box, err
 	}
-	box, err = c.s.account.Mailbox(name)
-	if create && errors.Is(err, mailstore.ErrNoMailbox) {
-		// RFC 9051 section 6.3.12.
-		return box, no("TRYCREATE", "No such mailbox")
-	}
-	return box, err
+	return c.s.account.Mailbox(name)
 }
 
 func cmdNoop(c *call) error { return c.args.End() }
@@ -195,7 +221,7 @@ func cmdUnselect(c *call) error {
 	if err := c.args.End(); err != nil {
 		return err
 	}
-	c.s.box = nil
+	c.s.deselect()
 	return nil
 }
 
@@ -204,12 +230,13 @@ func cmdClose(c *call) error {
 	if err := c.args.End(); err != nil {
 		return err
 	}
-	if !c.s.box.readOnly {
+	// RFC 4314 section 4: without the right it only closes.
+	if !c.s.box.readOnly && c.s.box.rights.Has(mailstore.RightExpunge) {
 		if err := c.expunge(mailstore.Range{First: 1, Last: c.s.box.list.last()}); err != nil {
 			return err
 		}
 	}
-	c.s.box = nil
+	c.s.deselect()
 	return nil
 }
 
@@ -237,6 +264,9 @@ func cmdUIDExpunge(c *call) error {
 }
 
 func (c *call) expungeAndTell(uids ...mailstore.Range) error {
+	if !c.s.box.rights.Has(mailstore.RightExpunge) {
+		return mailstore.ErrNotPermitted
+	}
 	if err := c.expunge(uids...); err != nil {
 		return err
 	}
@@ -255,13 +285,13 @@ func (c *call) expunge(uids ...mailstore.Range) error {
 	// One's own \Deleted is known here, so nothing to do is seen without
 	// asking the others. That another client's is not yet is no matter: it
 	// might as well have come later.
-	box, err := s.account.MailboxByID(s.box.id)
+	box, err := s.box.owner.MailboxByID(s.box.id)
 	if errors.Is(err, mailstore.ErrNoMailbox) {
 		return errBoxGone
 	}
 	if err != nil || box.Deleted == 0 {
 		return err
 	}
-	_, _, err = s.srv.cfg.Commit.Expunge(c.ctx, s.account, s.box.id, uids)
+	_, _, err = s.srv.cfg.Commit.Expunge(c.ctx, s.box.owner, s.box.id, uids)
 	return err
 }

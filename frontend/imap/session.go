@@ -203,6 +203,7 @@ func (s *session) info() SessionInfo {
 func (s *session) end() {
 	s.endOnce.Do(func() {
 		s.cancel()
+		s.deselect()
 		if s.sub != nil {
 			s.sub.Close()
 		}

@@ -38,6 +38,10 @@ func cmdStore(c *call) error {
 	if s.box.count(uids) == 0 {
 		return nil
 	}
+	if may := permanent(s.box.rights); may != mailstore.AllFlags && (change.Mode == commit.Set || change.Flags&^may != 0 || len(change.Keywords) > 0) {
+		// What is not changed for want of a right must not look changed.
+		st.Silent = false
+	}
 	if st.Silent && s.condst {
 		// So that it is seen below whether anything came between.
 		if err := s.announce(announce{uid: c.uid(), force: true}); err != nil {
@@ -45,7 +49,7 @@ func cmdStore(c *call) error {
 		}
 	}
 	before := s.box.account
-	res, err := s.srv.cfg.Commit.Store(c.ctx, s.account, s.box.id, uids, change)
+	res, err := s.srv.cfg.Commit.Store(c.ctx, s.box.owner, s.box.id, uids, change)
 	if err != nil {
 		// Some pieces may have been stored: what they changed is told.
 		s.stale = true
@@ -148,19 +152,25 @@ func (c *call) copy(move bool) error {
 		// All or nothing (RFC 9051 section 6.4.7).
 		return no("EXPUNGEISSUED", "Some of the messages were expunged meanwhile")
 	}
-	target, err := c.mailbox(name, true)
+	if need := mailstore.RightDeleted | mailstore.RightExpunge; move && !s.box.rights.Has(need) {
+		return mailstore.ErrNotPermitted
+	}
+	target, err := c.target(name)
 	if err != nil {
 		return err
 	}
 	if len(uids) == 0 {
 		return nil
 	}
-	done, err := s.srv.cfg.Commit.Copy(c.ctx, s.account, s.box.id, uids, target.ID, move)
+	if target.owner.ID() != s.box.owner.ID() {
+		return c.copyAcross(uids, &target, move)
+	}
+	done, err := s.srv.cfg.Commit.Copy(c.ctx, s.box.owner, s.box.id, uids, target.box.ID, move)
 	if err != nil {
 		s.stale = true
 		return err
 	}
-	if target.ID == s.box.id {
+	if target.box.ID == s.box.id {
 		s.stale = true
 		s.notify.added(done.Dest)
 	}

@@ -48,7 +48,7 @@ func (a *testAuth) Scram(context.Context, string) (*passwd.Verifier, sasl.Identi
 	return nil, sasl.Identity{}, sasl.ErrCredentials
 }
 
-// kit is a server on a store with the accounts alice and bob.
+// kit is a server on a store with the accounts alice, bob and carol.
 type kit struct {
 	t      testing.TB
 	stack  *storetest.Stack
@@ -70,7 +70,7 @@ func newKitWith(t testing.TB, opts storetest.Options, set func(*Config)) *kit {
 	t.Helper()
 	k := &kit{t: t, auth: &testAuth{ids: map[string]mailstore.AccountID{}}}
 	k.stack = storetest.NewWith(t, opts)
-	for _, u := range []string{"alice@example.org", "bob@example.org"} {
+	for _, u := range []string{"alice@example.org", "bob@example.org", "carol@example.org"} {
 		k.auth.ids[u] = k.stack.AddAccount(u, "secret")
 	}
 	k.alice = k.auth.ids["alice@example.org"]
@@ -268,6 +268,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\[CAPABILITY [^\]]*\]`), "[CAPABILITY …]"},
 	{regexp.MustCompile(`THREADID \(T[0-9a-f]{32}\)`), "THREADID (T…)"},
 	{regexp.MustCompile(`(UIDVALIDITY|APPENDUID|COPYUID) \d+`), "$1 V"},
+	{regexp.MustCompile(`MAILBOXID \((F\d+)-[0-9a-f]+\)`), "MAILBOXID ($1-…)"},
 	// Told to others after a while, which nobody waits for; TestRecent looks
 	// at it.
 	{regexp.MustCompile(`\d+ RECENT`), "n RECENT"},

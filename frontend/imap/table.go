@@ -64,6 +64,12 @@ func init() {
 		// RFC 5464
 		"GETMETADATA": {run: cmdGetMetadata, states: loggedIn},
 		"SETMETADATA": {run: cmdSetMetadata, states: loggedIn, literal: metadataLiteral},
+		// RFC 4314
+		"SETACL":     {run: cmdSetACL, states: loggedIn},
+		"DELETEACL":  {run: cmdDeleteACL, states: loggedIn},
+		"GETACL":     {run: cmdGetACL, states: loggedIn},
+		"LISTRIGHTS": {run: cmdListRights, states: loggedIn},
+		"MYRIGHTS":   {run: cmdMyRights, states: loggedIn},
 		// RFC 9208
 		"GETQUOTA":     {run: cmdGetQuota, states: loggedIn},
 		"GETQUOTAROOT": {run: cmdGetQuotaRoot, states: loggedIn},

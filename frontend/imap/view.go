@@ -7,11 +7,17 @@ import (
 
 	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/change"
 	"altmail.se/altmail/mailstore/lookup"
 )
 
 // view is the selected mailbox as the client knows it.
 type view struct {
+	// owner is the account the mailbox is of, as this session's user may use it,
+	// and rights what it may do. sub is the feed of another's account.
+	owner       *lookup.Account
+	rights      mailstore.Rights
+	sub         *change.Subscription
 	id          mailstore.MailboxID
 	uidValidity uint32
 	readOnly    bool
@@ -87,6 +93,9 @@ type announce struct {
 
 // hinted reports whether the selected mailbox may have changed.
 func (s *session) hinted() bool {
+	if s.box.sub != nil {
+		s.look(s.box.sub.Take())
+	}
 	select {
 	case <-s.sub.C():
 	default:
@@ -95,16 +104,24 @@ func (s *session) hinted() bool {
 		}
 	}
 	s.signal = false
-	for _, ev := range s.take() {
+	if evs := s.take(); s.box.sub == nil {
+		s.look(evs)
+	}
+	return s.stale
+}
+
+// look notes which of the events of an account are about its selected mailbox.
+func (s *session) look(evs []mailstore.Event) {
+	a := s.box.owner
+	for _, ev := range evs {
 		// An event without a mailbox is about the list of mailboxes: this one
 		// may be gone.
-		if ev.Reset && (ev.Account == 0 || ev.Account == s.account.ID()) && ev.Group == s.account.Group() ||
+		if ev.Reset && (ev.Account == 0 || ev.Account == a.ID()) && ev.Group == a.Group() ||
 			ev.Mailbox == s.box.id || ev.Mailbox == 0 {
 			s.stale = true
 			s.reset = s.reset || ev.Reset
 		}
 	}
-	return s.stale
 }
 
 // announce tells the client what changed in the selected mailbox.
@@ -212,12 +229,23 @@ type news struct {
 // be told in this session is errBoxGone.
 func (s *session) readNews(o *announce) (n news, err error) {
 	b := s.box
-	v := s.account.Read()
+	v := b.owner.Read()
 	defer v.Close()
 	// A closed account is served no further, though its rows and this
 	// session's keys are still there (H2).
 	if n.account, err = v.HighestModSeq(); err != nil {
 		return n, err
+	}
+	rights := mailstore.AllRights
+	if s.shared(b.owner) {
+		if rights, err = v.Rights(b.id); err != nil {
+			return n, err
+		}
+	}
+	if !rights.Has(mailstore.RightRead) {
+		// RFC 4314 section 5.1.1 lets the connection end. As if the mailbox
+		// were gone: it is for this user.
+		return n, errBoxGone
 	}
 	if s.onlyOwn(o, n.account) {
 		n.HighestModSeq, n.UIDNext = o.ownSeq, b.next
@@ -253,13 +281,28 @@ func (s *session) readNews(o *announce) (n news, err error) {
 		}
 		n.Vanished = missing
 	}
+	changed := rights != b.rights
+	b.rights = rights
 	for i := range n.Messages {
-		if !b.knowsKeywords(n.Messages[i].Keywords) {
-			n.keywords, err = v.Keywords()
-			break
-		}
+		changed = changed || !b.knowsKeywords(n.Messages[i].Keywords)
+	}
+	if changed {
+		n.keywords, err = s.keywordsOf(v, b.id)
 	}
 	return n, err
+}
+
+// keywordsOf returns the keywords that the client is told of with a mailbox.
+func (s *session) keywordsOf(v *lookup.View, box mailstore.MailboxID) (words []string, err error) {
+	if s.shared(s.box.owner) {
+		words, err = keywordsIn(v, box)
+	} else {
+		words, err = v.Keywords()
+	}
+	if words == nil {
+		words = []string{} // that there are none is told as well
+	}
+	return words, err
 }
 
 // onlyOwn reports whether a small change of this session is all that happened
@@ -273,7 +316,7 @@ func (s *session) onlyOwn(o *announce, now mailstore.ModSeq) bool {
 // no other. It is not waited for (H23).
 func (s *session) touchRecent() {
 	if b := s.box; !b.readOnly && b.next > b.recentFrom {
-		s.srv.cfg.Commit.TouchRecent(s.account, b.id, b.next)
+		s.srv.cfg.Commit.TouchRecent(b.owner, b.id, b.next)
 	}
 }
 

@@ -67,6 +67,8 @@ type List struct {
 	Subscribed, Remote, RecursiveMatch, SpecialUse bool
 	// What is returned.
 	ReturnSubscribed, ReturnChildren, ReturnSpecialUse bool
+	// Rights asks for what the user may do with each (RFC 8440).
+	Rights bool
 	// Status are the items to return (RFC 5819), nil for none.
 	Status []StatusItem
 	// Metadata are the annotations to return (RFC 9590), nil for none.
@@ -136,6 +138,8 @@ func (s *Scanner) ListArgs() (l List) {
 		case "STATUS":
 			s.SP()
 			l.Status = s.statusItems()
+		case "MYRIGHTS":
+			l.Rights = true
 		case "METADATA":
 			s.SP()
 			l.Metadata = s.entries()

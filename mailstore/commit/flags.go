@@ -161,6 +161,22 @@ func (d *Door) Expunge(ctx context.Context, a *lookup.Account, box mailstore.Mai
 	return normal(gone), seq, err
 }
 
+// Remove expunges the messages of the ranges that still exist, whether or not
+// they have \Deleted set: the second half of a move to another account. It takes
+// the rights of a move (RFC 6851 section 3.3).
+func (d *Door) Remove(ctx context.Context, a *lookup.Account, box mailstore.MailboxID, uids []mailstore.Range) error {
+	_, exist, err := d.existing(a, box, uids)
+	if err != nil {
+		return err
+	}
+	return d.pieces(ctx, exist, func(ctx context.Context, uids []mailstore.UID) error {
+		c := &commandpb.Expunge{Account: uint64(a.ID()), Mailbox: uint32(box), Uids: rangesToPB(uids), Any: true}
+		need := need{box, mailstore.RightDeleted | mailstore.RightExpunge}
+		_, err := d.propose(ctx, a.Group(), NewOp(), as(a, &commandpb.Command{Op: &commandpb.Command_Expunge{Expunge: c}}, need), nil)
+		return err
+	})
+}
+
 // Copy adds the messages of the ranges that still exist to another mailbox of
 // the account, all or none; with move, they leave their mailbox in the same
 // step (RFC 6851). At most 10,000 messages at once.
