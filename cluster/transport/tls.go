@@ -43,6 +43,9 @@ func (t *Transport) serverConfig() *tls.Config {
 	join.GetCertificate = member.GetCertificate
 	join.NextProtos = []string{alpnJoin}
 	member.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if g := t.cfg.Guest; g != nil && slices.Contains(hello.SupportedProtos, g.Proto) {
+			return t.guestConfig(g), nil
+		}
 		if !slices.Contains(hello.SupportedProtos, alpnJoin) {
 			return nil, nil
 		}

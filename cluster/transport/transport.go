@@ -78,8 +78,10 @@ type Config struct {
 	Admit func(id cluster.NodeID, spki []byte) error
 	// Join serves joining nodes; nil refuses them.
 	Join JoinHandler
-	Log  *slog.Logger
-	Now  func() time.Time // nil for time.Now
+	// Guest serves clients that are no members; nil refuses them.
+	Guest *Guest
+	Log   *slog.Logger
+	Now   func() time.Time // nil for time.Now
 	// Dial opens a TCP connection; nil for the system's.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 
@@ -106,6 +108,7 @@ type Transport struct {
 	groups    map[cluster.GroupID]*raftLayer
 	peers     map[cluster.NodeID]*peer
 	joins     int
+	guests    int
 
 	draining atomic.Bool
 	running  running // handlers
@@ -276,6 +279,10 @@ func (t *Transport) serveConn(c net.Conn, ip string) {
 	state := tc.ConnectionState()
 	if state.NegotiatedProtocol == alpnJoin {
 		t.serveJoin(tc, raw, ip)
+		return
+	}
+	if g := t.cfg.Guest; g != nil && state.NegotiatedProtocol == g.Proto {
+		t.serveGuest(g, tc, raw, ip)
 		return
 	}
 	sc, err := t.register(tc, raw, state, true)

@@ -37,6 +37,7 @@ type cli struct {
 	Cluster clusterCmd `cmd:"" help:"Members of the cluster."`
 	Account accountCmd `cmd:"" help:"Mail accounts."`
 	Address addressCmd `cmd:"" help:"Further addresses of an account."`
+	Backup  backupCmd  `cmd:"" help:"Backups: who may pull them, pulling, checking, restoring."`
 	Check   checkCmd   `cmd:"" help:"Check the consistency of a node's stores."`
 	Stats   statsCmd   `cmd:"" help:"A node's counters as key=value lines."`
 	Bench   benchCmd   `cmd:"" help:"Measure a mail server, this one or another."`

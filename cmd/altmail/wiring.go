@@ -33,6 +33,7 @@ import (
 	"altmail.se/altmail/frontend/sasl"
 	"altmail.se/altmail/frontend/smtp"
 	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/backup/source"
 	"altmail.se/altmail/mailstore/body"
 	"altmail.se/altmail/mailstore/change"
 	"altmail.se/altmail/mailstore/commit"
@@ -61,6 +62,7 @@ type nodeProc struct {
 	feed    *change.Feed
 	members *member.Manager
 	auth    *auth.Authenticator
+	backup  *source.Server
 	smtp    []*smtp.Server
 	imap    *imap.Server
 	admin   []*http.Server
@@ -143,6 +145,7 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 	if n.auth, err = auth.New(n.lookup, cores()); err != nil {
 		return nil, err
 	}
+	n.backup = n.newBackup(id, dir)
 	if err = n.frontends(); err != nil {
 		return nil, err
 	}
@@ -186,7 +189,7 @@ func (n *nodeProc) openPort(id member.Identity) (*transport.Transport, error) {
 			}
 			return n.members.Admit(node, spki)
 		},
-		Join: n.serveJoin,
+		Join: n.serveJoin, Guest: n.backupGuest(),
 	})
 }
 
@@ -400,7 +403,7 @@ func (n *nodeProc) stop() error {
 		}
 		cancel()
 	}
-	errs = append(errs, n.node.Close())
+	errs = append(errs, n.backup.Close(), n.node.Close())
 	if err := n.port.Close(); err != nil && !errors.Is(err, cluster.ErrStopped) {
 		errs = append(errs, err)
 	}

@@ -2041,6 +2041,286 @@ func (x *StatsResponse) GetStats() []*StatsResponse_Stat {
 	return nil
 }
 
+type GrantBackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`               // SubjectPublicKeyInfo the puller will show
+	Recipients    []string               `protobuf:"bytes,3,rep,name=recipients,proto3" json:"recipients,omitempty"` // of age
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantBackupRequest) Reset() {
+	*x = GrantBackupRequest{}
+	mi := &file_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantBackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantBackupRequest) ProtoMessage() {}
+
+func (x *GrantBackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantBackupRequest.ProtoReflect.Descriptor instead.
+func (*GrantBackupRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *GrantBackupRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GrantBackupRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *GrantBackupRequest) GetRecipients() []string {
+	if x != nil {
+		return x.Recipients
+	}
+	return nil
+}
+
+type GrantBackupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Ca            string                 `protobuf:"bytes,2,opt,name=ca,proto3" json:"ca,omitempty"`       // fingerprint, hexadecimal
+	Nodes         []string               `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"` // addresses of their cluster ports
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantBackupResponse) Reset() {
+	*x = GrantBackupResponse{}
+	mi := &file_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantBackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantBackupResponse) ProtoMessage() {}
+
+func (x *GrantBackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantBackupResponse.ProtoReflect.Descriptor instead.
+func (*GrantBackupResponse) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *GrantBackupResponse) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *GrantBackupResponse) GetCa() string {
+	if x != nil {
+		return x.Ca
+	}
+	return ""
+}
+
+func (x *GrantBackupResponse) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+type RevokeBackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeBackupRequest) Reset() {
+	*x = RevokeBackupRequest{}
+	mi := &file_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeBackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeBackupRequest) ProtoMessage() {}
+
+func (x *RevokeBackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeBackupRequest.ProtoReflect.Descriptor instead.
+func (*RevokeBackupRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *RevokeBackupRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RevokeBackupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeBackupResponse) Reset() {
+	*x = RevokeBackupResponse{}
+	mi := &file_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeBackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeBackupResponse) ProtoMessage() {}
+
+func (x *RevokeBackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeBackupResponse.ProtoReflect.Descriptor instead.
+func (*RevokeBackupResponse) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{41}
+}
+
+type ListBackupGrantsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBackupGrantsRequest) Reset() {
+	*x = ListBackupGrantsRequest{}
+	mi := &file_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBackupGrantsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBackupGrantsRequest) ProtoMessage() {}
+
+func (x *ListBackupGrantsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBackupGrantsRequest.ProtoReflect.Descriptor instead.
+func (*ListBackupGrantsRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{42}
+}
+
+type ListBackupGrantsResponse struct {
+	state         protoimpl.MessageState            `protogen:"open.v1"`
+	Grants        []*ListBackupGrantsResponse_Grant `protobuf:"bytes,1,rep,name=grants,proto3" json:"grants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBackupGrantsResponse) Reset() {
+	*x = ListBackupGrantsResponse{}
+	mi := &file_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBackupGrantsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBackupGrantsResponse) ProtoMessage() {}
+
+func (x *ListBackupGrantsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBackupGrantsResponse.ProtoReflect.Descriptor instead.
+func (*ListBackupGrantsResponse) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListBackupGrantsResponse) GetGrants() []*ListBackupGrantsResponse_Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
 type CompareReplicasResponse_Group struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         uint32                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -2055,7 +2335,7 @@ type CompareReplicasResponse_Group struct {
 
 func (x *CompareReplicasResponse_Group) Reset() {
 	*x = CompareReplicasResponse_Group{}
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2347,7 @@ func (x *CompareReplicasResponse_Group) String() string {
 func (*CompareReplicasResponse_Group) ProtoMessage() {}
 
 func (x *CompareReplicasResponse_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2415,7 @@ type StatsResponse_Stat struct {
 
 func (x *StatsResponse_Stat) Reset() {
 	*x = StatsResponse_Stat{}
-	mi := &file_admin_proto_msgTypes[39]
+	mi := &file_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2427,7 @@ func (x *StatsResponse_Stat) String() string {
 func (*StatsResponse_Stat) ProtoMessage() {}
 
 func (x *StatsResponse_Stat) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[39]
+	mi := &file_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,6 +2453,66 @@ func (x *StatsResponse_Stat) GetName() string {
 func (x *StatsResponse_Stat) GetValue() float64 {
 	if x != nil {
 		return x.Value
+	}
+	return 0
+}
+
+type ListBackupGrantsResponse_Grant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Recipients    []string               `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
+	Created       int64                  `protobuf:"varint,3,opt,name=created,proto3" json:"created,omitempty"` // seconds since the Unix epoch
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBackupGrantsResponse_Grant) Reset() {
+	*x = ListBackupGrantsResponse_Grant{}
+	mi := &file_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBackupGrantsResponse_Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBackupGrantsResponse_Grant) ProtoMessage() {}
+
+func (x *ListBackupGrantsResponse_Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBackupGrantsResponse_Grant.ProtoReflect.Descriptor instead.
+func (*ListBackupGrantsResponse_Grant) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{43, 0}
+}
+
+func (x *ListBackupGrantsResponse_Grant) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListBackupGrantsResponse_Grant) GetRecipients() []string {
+	if x != nil {
+		return x.Recipients
+	}
+	return nil
+}
+
+func (x *ListBackupGrantsResponse_Grant) GetCreated() int64 {
+	if x != nil {
+		return x.Created
 	}
 	return 0
 }
@@ -2319,7 +2659,29 @@ const file_admin_proto_rawDesc = "" +
 	"\x05stats\x18\x01 \x03(\v2$.altmail.admin.v1.StatsResponse.StatR\x05stats\x1a0\n" +
 	"\x04Stat\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value2\xb9\r\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value\"Z\n" +
+	"\x12GrantBackupRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x1e\n" +
+	"\n" +
+	"recipients\x18\x03 \x03(\tR\n" +
+	"recipients\"U\n" +
+	"\x13GrantBackupResponse\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x0e\n" +
+	"\x02ca\x18\x02 \x01(\tR\x02ca\x12\x14\n" +
+	"\x05nodes\x18\x03 \x03(\tR\x05nodes\")\n" +
+	"\x13RevokeBackupRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
+	"\x14RevokeBackupResponse\"\x19\n" +
+	"\x17ListBackupGrantsRequest\"\xbb\x01\n" +
+	"\x18ListBackupGrantsResponse\x12H\n" +
+	"\x06grants\x18\x01 \x03(\v20.altmail.admin.v1.ListBackupGrantsResponse.GrantR\x06grants\x1aU\n" +
+	"\x05Grant\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"recipients\x18\x02 \x03(\tR\n" +
+	"recipients\x12\x18\n" +
+	"\acreated\x18\x03 \x01(\x03R\acreated2\xdf\x0f\n" +
 	"\x05Admin\x12`\n" +
 	"\rClusterStatus\x12&.altmail.admin.v1.ClusterStatusRequest\x1a'.altmail.admin.v1.ClusterStatusResponse\x12Z\n" +
 	"\vCreateToken\x12$.altmail.admin.v1.CreateTokenRequest\x1a%.altmail.admin.v1.CreateTokenResponse\x12H\n" +
@@ -2340,7 +2702,10 @@ const file_admin_proto_rawDesc = "" +
 	"\n" +
 	"AddAddress\x12#.altmail.admin.v1.AddAddressRequest\x1a$.altmail.admin.v1.AddAddressResponse\x12`\n" +
 	"\rListAddresses\x12&.altmail.admin.v1.ListAddressesRequest\x1a'.altmail.admin.v1.ListAddressesResponse\x12`\n" +
-	"\rRemoveAddress\x12&.altmail.admin.v1.RemoveAddressRequest\x1a'.altmail.admin.v1.RemoveAddressResponse\x12H\n" +
+	"\rRemoveAddress\x12&.altmail.admin.v1.RemoveAddressRequest\x1a'.altmail.admin.v1.RemoveAddressResponse\x12Z\n" +
+	"\vGrantBackup\x12$.altmail.admin.v1.GrantBackupRequest\x1a%.altmail.admin.v1.GrantBackupResponse\x12]\n" +
+	"\fRevokeBackup\x12%.altmail.admin.v1.RevokeBackupRequest\x1a&.altmail.admin.v1.RevokeBackupResponse\x12i\n" +
+	"\x10ListBackupGrants\x12).altmail.admin.v1.ListBackupGrantsRequest\x1a*.altmail.admin.v1.ListBackupGrantsResponse\x12H\n" +
 	"\x05Check\x12\x1e.altmail.admin.v1.CheckRequest\x1a\x1f.altmail.admin.v1.CheckResponse\x12H\n" +
 	"\x05Stats\x12\x1e.altmail.admin.v1.StatsRequest\x1a\x1f.altmail.admin.v1.StatsResponseB+Z)altmail.se/altmail/frontend/admin/adminpbb\x06proto3"
 
@@ -2356,101 +2721,115 @@ func file_admin_proto_rawDescGZIP() []byte {
 	return file_admin_proto_rawDescData
 }
 
-var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_admin_proto_goTypes = []any{
-	(*ClusterStatusRequest)(nil),          // 0: altmail.admin.v1.ClusterStatusRequest
-	(*ClusterStatusResponse)(nil),         // 1: altmail.admin.v1.ClusterStatusResponse
-	(*NodeStatus)(nil),                    // 2: altmail.admin.v1.NodeStatus
-	(*GroupStatus)(nil),                   // 3: altmail.admin.v1.GroupStatus
-	(*ReplicaStatus)(nil),                 // 4: altmail.admin.v1.ReplicaStatus
-	(*CreateTokenRequest)(nil),            // 5: altmail.admin.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),           // 6: altmail.admin.v1.CreateTokenResponse
-	(*LeaveRequest)(nil),                  // 7: altmail.admin.v1.LeaveRequest
-	(*LeaveResponse)(nil),                 // 8: altmail.admin.v1.LeaveResponse
-	(*EvictRequest)(nil),                  // 9: altmail.admin.v1.EvictRequest
-	(*EvictResponse)(nil),                 // 10: altmail.admin.v1.EvictResponse
-	(*TransferRequest)(nil),               // 11: altmail.admin.v1.TransferRequest
-	(*TransferResponse)(nil),              // 12: altmail.admin.v1.TransferResponse
-	(*CompareReplicasRequest)(nil),        // 13: altmail.admin.v1.CompareReplicasRequest
-	(*CompareReplicasResponse)(nil),       // 14: altmail.admin.v1.CompareReplicasResponse
-	(*Account)(nil),                       // 15: altmail.admin.v1.Account
-	(*AddAccountRequest)(nil),             // 16: altmail.admin.v1.AddAccountRequest
-	(*ListAccountsRequest)(nil),           // 17: altmail.admin.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),          // 18: altmail.admin.v1.ListAccountsResponse
-	(*ShowAccountRequest)(nil),            // 19: altmail.admin.v1.ShowAccountRequest
-	(*SetPasswordRequest)(nil),            // 20: altmail.admin.v1.SetPasswordRequest
-	(*SetPasswordResponse)(nil),           // 21: altmail.admin.v1.SetPasswordResponse
-	(*SetQuotaRequest)(nil),               // 22: altmail.admin.v1.SetQuotaRequest
-	(*SetMaskRequest)(nil),                // 23: altmail.admin.v1.SetMaskRequest
-	(*SuspendAccountRequest)(nil),         // 24: altmail.admin.v1.SuspendAccountRequest
-	(*ResumeAccountRequest)(nil),          // 25: altmail.admin.v1.ResumeAccountRequest
-	(*CloseAccountRequest)(nil),           // 26: altmail.admin.v1.CloseAccountRequest
-	(*CloseAccountResponse)(nil),          // 27: altmail.admin.v1.CloseAccountResponse
-	(*AddAddressRequest)(nil),             // 28: altmail.admin.v1.AddAddressRequest
-	(*AddAddressResponse)(nil),            // 29: altmail.admin.v1.AddAddressResponse
-	(*ListAddressesRequest)(nil),          // 30: altmail.admin.v1.ListAddressesRequest
-	(*ListAddressesResponse)(nil),         // 31: altmail.admin.v1.ListAddressesResponse
-	(*RemoveAddressRequest)(nil),          // 32: altmail.admin.v1.RemoveAddressRequest
-	(*RemoveAddressResponse)(nil),         // 33: altmail.admin.v1.RemoveAddressResponse
-	(*CheckRequest)(nil),                  // 34: altmail.admin.v1.CheckRequest
-	(*CheckResponse)(nil),                 // 35: altmail.admin.v1.CheckResponse
-	(*StatsRequest)(nil),                  // 36: altmail.admin.v1.StatsRequest
-	(*StatsResponse)(nil),                 // 37: altmail.admin.v1.StatsResponse
-	(*CompareReplicasResponse_Group)(nil), // 38: altmail.admin.v1.CompareReplicasResponse.Group
-	(*StatsResponse_Stat)(nil),            // 39: altmail.admin.v1.StatsResponse.Stat
+	(*ClusterStatusRequest)(nil),           // 0: altmail.admin.v1.ClusterStatusRequest
+	(*ClusterStatusResponse)(nil),          // 1: altmail.admin.v1.ClusterStatusResponse
+	(*NodeStatus)(nil),                     // 2: altmail.admin.v1.NodeStatus
+	(*GroupStatus)(nil),                    // 3: altmail.admin.v1.GroupStatus
+	(*ReplicaStatus)(nil),                  // 4: altmail.admin.v1.ReplicaStatus
+	(*CreateTokenRequest)(nil),             // 5: altmail.admin.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),            // 6: altmail.admin.v1.CreateTokenResponse
+	(*LeaveRequest)(nil),                   // 7: altmail.admin.v1.LeaveRequest
+	(*LeaveResponse)(nil),                  // 8: altmail.admin.v1.LeaveResponse
+	(*EvictRequest)(nil),                   // 9: altmail.admin.v1.EvictRequest
+	(*EvictResponse)(nil),                  // 10: altmail.admin.v1.EvictResponse
+	(*TransferRequest)(nil),                // 11: altmail.admin.v1.TransferRequest
+	(*TransferResponse)(nil),               // 12: altmail.admin.v1.TransferResponse
+	(*CompareReplicasRequest)(nil),         // 13: altmail.admin.v1.CompareReplicasRequest
+	(*CompareReplicasResponse)(nil),        // 14: altmail.admin.v1.CompareReplicasResponse
+	(*Account)(nil),                        // 15: altmail.admin.v1.Account
+	(*AddAccountRequest)(nil),              // 16: altmail.admin.v1.AddAccountRequest
+	(*ListAccountsRequest)(nil),            // 17: altmail.admin.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),           // 18: altmail.admin.v1.ListAccountsResponse
+	(*ShowAccountRequest)(nil),             // 19: altmail.admin.v1.ShowAccountRequest
+	(*SetPasswordRequest)(nil),             // 20: altmail.admin.v1.SetPasswordRequest
+	(*SetPasswordResponse)(nil),            // 21: altmail.admin.v1.SetPasswordResponse
+	(*SetQuotaRequest)(nil),                // 22: altmail.admin.v1.SetQuotaRequest
+	(*SetMaskRequest)(nil),                 // 23: altmail.admin.v1.SetMaskRequest
+	(*SuspendAccountRequest)(nil),          // 24: altmail.admin.v1.SuspendAccountRequest
+	(*ResumeAccountRequest)(nil),           // 25: altmail.admin.v1.ResumeAccountRequest
+	(*CloseAccountRequest)(nil),            // 26: altmail.admin.v1.CloseAccountRequest
+	(*CloseAccountResponse)(nil),           // 27: altmail.admin.v1.CloseAccountResponse
+	(*AddAddressRequest)(nil),              // 28: altmail.admin.v1.AddAddressRequest
+	(*AddAddressResponse)(nil),             // 29: altmail.admin.v1.AddAddressResponse
+	(*ListAddressesRequest)(nil),           // 30: altmail.admin.v1.ListAddressesRequest
+	(*ListAddressesResponse)(nil),          // 31: altmail.admin.v1.ListAddressesResponse
+	(*RemoveAddressRequest)(nil),           // 32: altmail.admin.v1.RemoveAddressRequest
+	(*RemoveAddressResponse)(nil),          // 33: altmail.admin.v1.RemoveAddressResponse
+	(*CheckRequest)(nil),                   // 34: altmail.admin.v1.CheckRequest
+	(*CheckResponse)(nil),                  // 35: altmail.admin.v1.CheckResponse
+	(*StatsRequest)(nil),                   // 36: altmail.admin.v1.StatsRequest
+	(*StatsResponse)(nil),                  // 37: altmail.admin.v1.StatsResponse
+	(*GrantBackupRequest)(nil),             // 38: altmail.admin.v1.GrantBackupRequest
+	(*GrantBackupResponse)(nil),            // 39: altmail.admin.v1.GrantBackupResponse
+	(*RevokeBackupRequest)(nil),            // 40: altmail.admin.v1.RevokeBackupRequest
+	(*RevokeBackupResponse)(nil),           // 41: altmail.admin.v1.RevokeBackupResponse
+	(*ListBackupGrantsRequest)(nil),        // 42: altmail.admin.v1.ListBackupGrantsRequest
+	(*ListBackupGrantsResponse)(nil),       // 43: altmail.admin.v1.ListBackupGrantsResponse
+	(*CompareReplicasResponse_Group)(nil),  // 44: altmail.admin.v1.CompareReplicasResponse.Group
+	(*StatsResponse_Stat)(nil),             // 45: altmail.admin.v1.StatsResponse.Stat
+	(*ListBackupGrantsResponse_Grant)(nil), // 46: altmail.admin.v1.ListBackupGrantsResponse.Grant
 }
 var file_admin_proto_depIdxs = []int32{
 	2,  // 0: altmail.admin.v1.ClusterStatusResponse.nodes:type_name -> altmail.admin.v1.NodeStatus
 	3,  // 1: altmail.admin.v1.ClusterStatusResponse.groups:type_name -> altmail.admin.v1.GroupStatus
 	4,  // 2: altmail.admin.v1.GroupStatus.replicas:type_name -> altmail.admin.v1.ReplicaStatus
-	38, // 3: altmail.admin.v1.CompareReplicasResponse.groups:type_name -> altmail.admin.v1.CompareReplicasResponse.Group
+	44, // 3: altmail.admin.v1.CompareReplicasResponse.groups:type_name -> altmail.admin.v1.CompareReplicasResponse.Group
 	15, // 4: altmail.admin.v1.ListAccountsResponse.accounts:type_name -> altmail.admin.v1.Account
-	39, // 5: altmail.admin.v1.StatsResponse.stats:type_name -> altmail.admin.v1.StatsResponse.Stat
-	0,  // 6: altmail.admin.v1.Admin.ClusterStatus:input_type -> altmail.admin.v1.ClusterStatusRequest
-	5,  // 7: altmail.admin.v1.Admin.CreateToken:input_type -> altmail.admin.v1.CreateTokenRequest
-	7,  // 8: altmail.admin.v1.Admin.Leave:input_type -> altmail.admin.v1.LeaveRequest
-	9,  // 9: altmail.admin.v1.Admin.Evict:input_type -> altmail.admin.v1.EvictRequest
-	11, // 10: altmail.admin.v1.Admin.Transfer:input_type -> altmail.admin.v1.TransferRequest
-	13, // 11: altmail.admin.v1.Admin.CompareReplicas:input_type -> altmail.admin.v1.CompareReplicasRequest
-	16, // 12: altmail.admin.v1.Admin.AddAccount:input_type -> altmail.admin.v1.AddAccountRequest
-	17, // 13: altmail.admin.v1.Admin.ListAccounts:input_type -> altmail.admin.v1.ListAccountsRequest
-	19, // 14: altmail.admin.v1.Admin.ShowAccount:input_type -> altmail.admin.v1.ShowAccountRequest
-	20, // 15: altmail.admin.v1.Admin.SetPassword:input_type -> altmail.admin.v1.SetPasswordRequest
-	22, // 16: altmail.admin.v1.Admin.SetQuota:input_type -> altmail.admin.v1.SetQuotaRequest
-	23, // 17: altmail.admin.v1.Admin.SetMask:input_type -> altmail.admin.v1.SetMaskRequest
-	24, // 18: altmail.admin.v1.Admin.SuspendAccount:input_type -> altmail.admin.v1.SuspendAccountRequest
-	25, // 19: altmail.admin.v1.Admin.ResumeAccount:input_type -> altmail.admin.v1.ResumeAccountRequest
-	26, // 20: altmail.admin.v1.Admin.CloseAccount:input_type -> altmail.admin.v1.CloseAccountRequest
-	28, // 21: altmail.admin.v1.Admin.AddAddress:input_type -> altmail.admin.v1.AddAddressRequest
-	30, // 22: altmail.admin.v1.Admin.ListAddresses:input_type -> altmail.admin.v1.ListAddressesRequest
-	32, // 23: altmail.admin.v1.Admin.RemoveAddress:input_type -> altmail.admin.v1.RemoveAddressRequest
-	34, // 24: altmail.admin.v1.Admin.Check:input_type -> altmail.admin.v1.CheckRequest
-	36, // 25: altmail.admin.v1.Admin.Stats:input_type -> altmail.admin.v1.StatsRequest
-	1,  // 26: altmail.admin.v1.Admin.ClusterStatus:output_type -> altmail.admin.v1.ClusterStatusResponse
-	6,  // 27: altmail.admin.v1.Admin.CreateToken:output_type -> altmail.admin.v1.CreateTokenResponse
-	8,  // 28: altmail.admin.v1.Admin.Leave:output_type -> altmail.admin.v1.LeaveResponse
-	10, // 29: altmail.admin.v1.Admin.Evict:output_type -> altmail.admin.v1.EvictResponse
-	12, // 30: altmail.admin.v1.Admin.Transfer:output_type -> altmail.admin.v1.TransferResponse
-	14, // 31: altmail.admin.v1.Admin.CompareReplicas:output_type -> altmail.admin.v1.CompareReplicasResponse
-	15, // 32: altmail.admin.v1.Admin.AddAccount:output_type -> altmail.admin.v1.Account
-	18, // 33: altmail.admin.v1.Admin.ListAccounts:output_type -> altmail.admin.v1.ListAccountsResponse
-	15, // 34: altmail.admin.v1.Admin.ShowAccount:output_type -> altmail.admin.v1.Account
-	21, // 35: altmail.admin.v1.Admin.SetPassword:output_type -> altmail.admin.v1.SetPasswordResponse
-	15, // 36: altmail.admin.v1.Admin.SetQuota:output_type -> altmail.admin.v1.Account
-	15, // 37: altmail.admin.v1.Admin.SetMask:output_type -> altmail.admin.v1.Account
-	15, // 38: altmail.admin.v1.Admin.SuspendAccount:output_type -> altmail.admin.v1.Account
-	15, // 39: altmail.admin.v1.Admin.ResumeAccount:output_type -> altmail.admin.v1.Account
-	27, // 40: altmail.admin.v1.Admin.CloseAccount:output_type -> altmail.admin.v1.CloseAccountResponse
-	29, // 41: altmail.admin.v1.Admin.AddAddress:output_type -> altmail.admin.v1.AddAddressResponse
-	31, // 42: altmail.admin.v1.Admin.ListAddresses:output_type -> altmail.admin.v1.ListAddressesResponse
-	33, // 43: altmail.admin.v1.Admin.RemoveAddress:output_type -> altmail.admin.v1.RemoveAddressResponse
-	35, // 44: altmail.admin.v1.Admin.Check:output_type -> altmail.admin.v1.CheckResponse
-	37, // 45: altmail.admin.v1.Admin.Stats:output_type -> altmail.admin.v1.StatsResponse
-	26, // [26:46] is the sub-list for method output_type
-	6,  // [6:26] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	45, // 5: altmail.admin.v1.StatsResponse.stats:type_name -> altmail.admin.v1.StatsResponse.Stat
+	46, // 6: altmail.admin.v1.ListBackupGrantsResponse.grants:type_name -> altmail.admin.v1.ListBackupGrantsResponse.Grant
+	0,  // 7: altmail.admin.v1.Admin.ClusterStatus:input_type -> altmail.admin.v1.ClusterStatusRequest
+	5,  // 8: altmail.admin.v1.Admin.CreateToken:input_type -> altmail.admin.v1.CreateTokenRequest
+	7,  // 9: altmail.admin.v1.Admin.Leave:input_type -> altmail.admin.v1.LeaveRequest
+	9,  // 10: altmail.admin.v1.Admin.Evict:input_type -> altmail.admin.v1.EvictRequest
+	11, // 11: altmail.admin.v1.Admin.Transfer:input_type -> altmail.admin.v1.TransferRequest
+	13, // 12: altmail.admin.v1.Admin.CompareReplicas:input_type -> altmail.admin.v1.CompareReplicasRequest
+	16, // 13: altmail.admin.v1.Admin.AddAccount:input_type -> altmail.admin.v1.AddAccountRequest
+	17, // 14: altmail.admin.v1.Admin.ListAccounts:input_type -> altmail.admin.v1.ListAccountsRequest
+	19, // 15: altmail.admin.v1.Admin.ShowAccount:input_type -> altmail.admin.v1.ShowAccountRequest
+	20, // 16: altmail.admin.v1.Admin.SetPassword:input_type -> altmail.admin.v1.SetPasswordRequest
+	22, // 17: altmail.admin.v1.Admin.SetQuota:input_type -> altmail.admin.v1.SetQuotaRequest
+	23, // 18: altmail.admin.v1.Admin.SetMask:input_type -> altmail.admin.v1.SetMaskRequest
+	24, // 19: altmail.admin.v1.Admin.SuspendAccount:input_type -> altmail.admin.v1.SuspendAccountRequest
+	25, // 20: altmail.admin.v1.Admin.ResumeAccount:input_type -> altmail.admin.v1.ResumeAccountRequest
+	26, // 21: altmail.admin.v1.Admin.CloseAccount:input_type -> altmail.admin.v1.CloseAccountRequest
+	28, // 22: altmail.admin.v1.Admin.AddAddress:input_type -> altmail.admin.v1.AddAddressRequest
+	30, // 23: altmail.admin.v1.Admin.ListAddresses:input_type -> altmail.admin.v1.ListAddressesRequest
+	32, // 24: altmail.admin.v1.Admin.RemoveAddress:input_type -> altmail.admin.v1.RemoveAddressRequest
+	38, // 25: altmail.admin.v1.Admin.GrantBackup:input_type -> altmail.admin.v1.GrantBackupRequest
+	40, // 26: altmail.admin.v1.Admin.RevokeBackup:input_type -> altmail.admin.v1.RevokeBackupRequest
+	42, // 27: altmail.admin.v1.Admin.ListBackupGrants:input_type -> altmail.admin.v1.ListBackupGrantsRequest
+	34, // 28: altmail.admin.v1.Admin.Check:input_type -> altmail.admin.v1.CheckRequest
+	36, // 29: altmail.admin.v1.Admin.Stats:input_type -> altmail.admin.v1.StatsRequest
+	1,  // 30: altmail.admin.v1.Admin.ClusterStatus:output_type -> altmail.admin.v1.ClusterStatusResponse
+	6,  // 31: altmail.admin.v1.Admin.CreateToken:output_type -> altmail.admin.v1.CreateTokenResponse
+	8,  // 32: altmail.admin.v1.Admin.Leave:output_type -> altmail.admin.v1.LeaveResponse
+	10, // 33: altmail.admin.v1.Admin.Evict:output_type -> altmail.admin.v1.EvictResponse
+	12, // 34: altmail.admin.v1.Admin.Transfer:output_type -> altmail.admin.v1.TransferResponse
+	14, // 35: altmail.admin.v1.Admin.CompareReplicas:output_type -> altmail.admin.v1.CompareReplicasResponse
+	15, // 36: altmail.admin.v1.Admin.AddAccount:output_type -> altmail.admin.v1.Account
+	18, // 37: altmail.admin.v1.Admin.ListAccounts:output_type -> altmail.admin.v1.ListAccountsResponse
+	15, // 38: altmail.admin.v1.Admin.ShowAccount:output_type -> altmail.admin.v1.Account
+	21, // 39: altmail.admin.v1.Admin.SetPassword:output_type -> altmail.admin.v1.SetPasswordResponse
+	15, // 40: altmail.admin.v1.Admin.SetQuota:output_type -> altmail.admin.v1.Account
+	15, // 41: altmail.admin.v1.Admin.SetMask:output_type -> altmail.admin.v1.Account
+	15, // 42: altmail.admin.v1.Admin.SuspendAccount:output_type -> altmail.admin.v1.Account
+	15, // 43: altmail.admin.v1.Admin.ResumeAccount:output_type -> altmail.admin.v1.Account
+	27, // 44: altmail.admin.v1.Admin.CloseAccount:output_type -> altmail.admin.v1.CloseAccountResponse
+	29, // 45: altmail.admin.v1.Admin.AddAddress:output_type -> altmail.admin.v1.AddAddressResponse
+	31, // 46: altmail.admin.v1.Admin.ListAddresses:output_type -> altmail.admin.v1.ListAddressesResponse
+	33, // 47: altmail.admin.v1.Admin.RemoveAddress:output_type -> altmail.admin.v1.RemoveAddressResponse
+	39, // 48: altmail.admin.v1.Admin.GrantBackup:output_type -> altmail.admin.v1.GrantBackupResponse
+	41, // 49: altmail.admin.v1.Admin.RevokeBackup:output_type -> altmail.admin.v1.RevokeBackupResponse
+	43, // 50: altmail.admin.v1.Admin.ListBackupGrants:output_type -> altmail.admin.v1.ListBackupGrantsResponse
+	35, // 51: altmail.admin.v1.Admin.Check:output_type -> altmail.admin.v1.CheckResponse
+	37, // 52: altmail.admin.v1.Admin.Stats:output_type -> altmail.admin.v1.StatsResponse
+	30, // [30:53] is the sub-list for method output_type
+	7,  // [7:30] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_admin_proto_init() }
@@ -2465,7 +2844,7 @@ func file_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_proto_rawDesc), len(file_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -75,6 +75,12 @@ const (
 	AdminListAddressesProcedure = "/altmail.admin.v1.Admin/ListAddresses"
 	// AdminRemoveAddressProcedure is the fully-qualified name of the Admin's RemoveAddress RPC.
 	AdminRemoveAddressProcedure = "/altmail.admin.v1.Admin/RemoveAddress"
+	// AdminGrantBackupProcedure is the fully-qualified name of the Admin's GrantBackup RPC.
+	AdminGrantBackupProcedure = "/altmail.admin.v1.Admin/GrantBackup"
+	// AdminRevokeBackupProcedure is the fully-qualified name of the Admin's RevokeBackup RPC.
+	AdminRevokeBackupProcedure = "/altmail.admin.v1.Admin/RevokeBackup"
+	// AdminListBackupGrantsProcedure is the fully-qualified name of the Admin's ListBackupGrants RPC.
+	AdminListBackupGrantsProcedure = "/altmail.admin.v1.Admin/ListBackupGrants"
 	// AdminCheckProcedure is the fully-qualified name of the Admin's Check RPC.
 	AdminCheckProcedure = "/altmail.admin.v1.Admin/Check"
 	// AdminStatsProcedure is the fully-qualified name of the Admin's Stats RPC.
@@ -104,6 +110,10 @@ type AdminClient interface {
 	AddAddress(context.Context, *connect.Request[adminpb.AddAddressRequest]) (*connect.Response[adminpb.AddAddressResponse], error)
 	ListAddresses(context.Context, *connect.Request[adminpb.ListAddressesRequest]) (*connect.Response[adminpb.ListAddressesResponse], error)
 	RemoveAddress(context.Context, *connect.Request[adminpb.RemoveAddressRequest]) (*connect.Response[adminpb.RemoveAddressResponse], error)
+	// Backups.
+	GrantBackup(context.Context, *connect.Request[adminpb.GrantBackupRequest]) (*connect.Response[adminpb.GrantBackupResponse], error)
+	RevokeBackup(context.Context, *connect.Request[adminpb.RevokeBackupRequest]) (*connect.Response[adminpb.RevokeBackupResponse], error)
+	ListBackupGrants(context.Context, *connect.Request[adminpb.ListBackupGrantsRequest]) (*connect.Response[adminpb.ListBackupGrantsResponse], error)
 	// The node itself.
 	Check(context.Context, *connect.Request[adminpb.CheckRequest]) (*connect.Response[adminpb.CheckResponse], error)
 	Stats(context.Context, *connect.Request[adminpb.StatsRequest]) (*connect.Response[adminpb.StatsResponse], error)
@@ -228,6 +238,24 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("RemoveAddress")),
 			connect.WithClientOptions(opts...),
 		),
+		grantBackup: connect.NewClient[adminpb.GrantBackupRequest, adminpb.GrantBackupResponse](
+			httpClient,
+			baseURL+AdminGrantBackupProcedure,
+			connect.WithSchema(adminMethods.ByName("GrantBackup")),
+			connect.WithClientOptions(opts...),
+		),
+		revokeBackup: connect.NewClient[adminpb.RevokeBackupRequest, adminpb.RevokeBackupResponse](
+			httpClient,
+			baseURL+AdminRevokeBackupProcedure,
+			connect.WithSchema(adminMethods.ByName("RevokeBackup")),
+			connect.WithClientOptions(opts...),
+		),
+		listBackupGrants: connect.NewClient[adminpb.ListBackupGrantsRequest, adminpb.ListBackupGrantsResponse](
+			httpClient,
+			baseURL+AdminListBackupGrantsProcedure,
+			connect.WithSchema(adminMethods.ByName("ListBackupGrants")),
+			connect.WithClientOptions(opts...),
+		),
 		check: connect.NewClient[adminpb.CheckRequest, adminpb.CheckResponse](
 			httpClient,
 			baseURL+AdminCheckProcedure,
@@ -245,26 +273,29 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 
 // adminClient implements AdminClient.
 type adminClient struct {
-	clusterStatus   *connect.Client[adminpb.ClusterStatusRequest, adminpb.ClusterStatusResponse]
-	createToken     *connect.Client[adminpb.CreateTokenRequest, adminpb.CreateTokenResponse]
-	leave           *connect.Client[adminpb.LeaveRequest, adminpb.LeaveResponse]
-	evict           *connect.Client[adminpb.EvictRequest, adminpb.EvictResponse]
-	transfer        *connect.Client[adminpb.TransferRequest, adminpb.TransferResponse]
-	compareReplicas *connect.Client[adminpb.CompareReplicasRequest, adminpb.CompareReplicasResponse]
-	addAccount      *connect.Client[adminpb.AddAccountRequest, adminpb.Account]
-	listAccounts    *connect.Client[adminpb.ListAccountsRequest, adminpb.ListAccountsResponse]
-	showAccount     *connect.Client[adminpb.ShowAccountRequest, adminpb.Account]
-	setPassword     *connect.Client[adminpb.SetPasswordRequest, adminpb.SetPasswordResponse]
-	setQuota        *connect.Client[adminpb.SetQuotaRequest, adminpb.Account]
-	setMask         *connect.Client[adminpb.SetMaskRequest, adminpb.Account]
-	suspendAccount  *connect.Client[adminpb.SuspendAccountRequest, adminpb.Account]
-	resumeAccount   *connect.Client[adminpb.ResumeAccountRequest, adminpb.Account]
-	closeAccount    *connect.Client[adminpb.CloseAccountRequest, adminpb.CloseAccountResponse]
-	addAddress      *connect.Client[adminpb.AddAddressRequest, adminpb.AddAddressResponse]
-	listAddresses   *connect.Client[adminpb.ListAddressesRequest, adminpb.ListAddressesResponse]
-	removeAddress   *connect.Client[adminpb.RemoveAddressRequest, adminpb.RemoveAddressResponse]
-	check           *connect.Client[adminpb.CheckRequest, adminpb.CheckResponse]
-	stats           *connect.Client[adminpb.StatsRequest, adminpb.StatsResponse]
+	clusterStatus    *connect.Client[adminpb.ClusterStatusRequest, adminpb.ClusterStatusResponse]
+	createToken      *connect.Client[adminpb.CreateTokenRequest, adminpb.CreateTokenResponse]
+	leave            *connect.Client[adminpb.LeaveRequest, adminpb.LeaveResponse]
+	evict            *connect.Client[adminpb.EvictRequest, adminpb.EvictResponse]
+	transfer         *connect.Client[adminpb.TransferRequest, adminpb.TransferResponse]
+	compareReplicas  *connect.Client[adminpb.CompareReplicasRequest, adminpb.CompareReplicasResponse]
+	addAccount       *connect.Client[adminpb.AddAccountRequest, adminpb.Account]
+	listAccounts     *connect.Client[adminpb.ListAccountsRequest, adminpb.ListAccountsResponse]
+	showAccount      *connect.Client[adminpb.ShowAccountRequest, adminpb.Account]
+	setPassword      *connect.Client[adminpb.SetPasswordRequest, adminpb.SetPasswordResponse]
+	setQuota         *connect.Client[adminpb.SetQuotaRequest, adminpb.Account]
+	setMask          *connect.Client[adminpb.SetMaskRequest, adminpb.Account]
+	suspendAccount   *connect.Client[adminpb.SuspendAccountRequest, adminpb.Account]
+	resumeAccount    *connect.Client[adminpb.ResumeAccountRequest, adminpb.Account]
+	closeAccount     *connect.Client[adminpb.CloseAccountRequest, adminpb.CloseAccountResponse]
+	addAddress       *connect.Client[adminpb.AddAddressRequest, adminpb.AddAddressResponse]
+	listAddresses    *connect.Client[adminpb.ListAddressesRequest, adminpb.ListAddressesResponse]
+	removeAddress    *connect.Client[adminpb.RemoveAddressRequest, adminpb.RemoveAddressResponse]
+	grantBackup      *connect.Client[adminpb.GrantBackupRequest, adminpb.GrantBackupResponse]
+	revokeBackup     *connect.Client[adminpb.RevokeBackupRequest, adminpb.RevokeBackupResponse]
+	listBackupGrants *connect.Client[adminpb.ListBackupGrantsRequest, adminpb.ListBackupGrantsResponse]
+	check            *connect.Client[adminpb.CheckRequest, adminpb.CheckResponse]
+	stats            *connect.Client[adminpb.StatsRequest, adminpb.StatsResponse]
 }
 
 // ClusterStatus calls altmail.admin.v1.Admin.ClusterStatus.
@@ -357,6 +388,21 @@ func (c *adminClient) RemoveAddress(ctx context.Context, req *connect.Request[ad
 	return c.removeAddress.CallUnary(ctx, req)
 }
 
+// GrantBackup calls altmail.admin.v1.Admin.GrantBackup.
+func (c *adminClient) GrantBackup(ctx context.Context, req *connect.Request[adminpb.GrantBackupRequest]) (*connect.Response[adminpb.GrantBackupResponse], error) {
+	return c.grantBackup.CallUnary(ctx, req)
+}
+
+// RevokeBackup calls altmail.admin.v1.Admin.RevokeBackup.
+func (c *adminClient) RevokeBackup(ctx context.Context, req *connect.Request[adminpb.RevokeBackupRequest]) (*connect.Response[adminpb.RevokeBackupResponse], error) {
+	return c.revokeBackup.CallUnary(ctx, req)
+}
+
+// ListBackupGrants calls altmail.admin.v1.Admin.ListBackupGrants.
+func (c *adminClient) ListBackupGrants(ctx context.Context, req *connect.Request[adminpb.ListBackupGrantsRequest]) (*connect.Response[adminpb.ListBackupGrantsResponse], error) {
+	return c.listBackupGrants.CallUnary(ctx, req)
+}
+
 // Check calls altmail.admin.v1.Admin.Check.
 func (c *adminClient) Check(ctx context.Context, req *connect.Request[adminpb.CheckRequest]) (*connect.Response[adminpb.CheckResponse], error) {
 	return c.check.CallUnary(ctx, req)
@@ -390,6 +436,10 @@ type AdminHandler interface {
 	AddAddress(context.Context, *connect.Request[adminpb.AddAddressRequest]) (*connect.Response[adminpb.AddAddressResponse], error)
 	ListAddresses(context.Context, *connect.Request[adminpb.ListAddressesRequest]) (*connect.Response[adminpb.ListAddressesResponse], error)
 	RemoveAddress(context.Context, *connect.Request[adminpb.RemoveAddressRequest]) (*connect.Response[adminpb.RemoveAddressResponse], error)
+	// Backups.
+	GrantBackup(context.Context, *connect.Request[adminpb.GrantBackupRequest]) (*connect.Response[adminpb.GrantBackupResponse], error)
+	RevokeBackup(context.Context, *connect.Request[adminpb.RevokeBackupRequest]) (*connect.Response[adminpb.RevokeBackupResponse], error)
+	ListBackupGrants(context.Context, *connect.Request[adminpb.ListBackupGrantsRequest]) (*connect.Response[adminpb.ListBackupGrantsResponse], error)
 	// The node itself.
 	Check(context.Context, *connect.Request[adminpb.CheckRequest]) (*connect.Response[adminpb.CheckResponse], error)
 	Stats(context.Context, *connect.Request[adminpb.StatsRequest]) (*connect.Response[adminpb.StatsResponse], error)
@@ -510,6 +560,24 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("RemoveAddress")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminGrantBackupHandler := connect.NewUnaryHandler(
+		AdminGrantBackupProcedure,
+		svc.GrantBackup,
+		connect.WithSchema(adminMethods.ByName("GrantBackup")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminRevokeBackupHandler := connect.NewUnaryHandler(
+		AdminRevokeBackupProcedure,
+		svc.RevokeBackup,
+		connect.WithSchema(adminMethods.ByName("RevokeBackup")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminListBackupGrantsHandler := connect.NewUnaryHandler(
+		AdminListBackupGrantsProcedure,
+		svc.ListBackupGrants,
+		connect.WithSchema(adminMethods.ByName("ListBackupGrants")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminCheckHandler := connect.NewUnaryHandler(
 		AdminCheckProcedure,
 		svc.Check,
@@ -560,6 +628,12 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminListAddressesHandler.ServeHTTP(w, r)
 		case AdminRemoveAddressProcedure:
 			adminRemoveAddressHandler.ServeHTTP(w, r)
+		case AdminGrantBackupProcedure:
+			adminGrantBackupHandler.ServeHTTP(w, r)
+		case AdminRevokeBackupProcedure:
+			adminRevokeBackupHandler.ServeHTTP(w, r)
+		case AdminListBackupGrantsProcedure:
+			adminListBackupGrantsHandler.ServeHTTP(w, r)
 		case AdminCheckProcedure:
 			adminCheckHandler.ServeHTTP(w, r)
 		case AdminStatsProcedure:
@@ -643,6 +717,18 @@ func (UnimplementedAdminHandler) ListAddresses(context.Context, *connect.Request
 
 func (UnimplementedAdminHandler) RemoveAddress(context.Context, *connect.Request[adminpb.RemoveAddressRequest]) (*connect.Response[adminpb.RemoveAddressResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.RemoveAddress is not implemented"))
+}
+
+func (UnimplementedAdminHandler) GrantBackup(context.Context, *connect.Request[adminpb.GrantBackupRequest]) (*connect.Response[adminpb.GrantBackupResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.GrantBackup is not implemented"))
+}
+
+func (UnimplementedAdminHandler) RevokeBackup(context.Context, *connect.Request[adminpb.RevokeBackupRequest]) (*connect.Response[adminpb.RevokeBackupResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.RevokeBackup is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ListBackupGrants(context.Context, *connect.Request[adminpb.ListBackupGrantsRequest]) (*connect.Response[adminpb.ListBackupGrantsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.ListBackupGrants is not implemented"))
 }
 
 func (UnimplementedAdminHandler) Check(context.Context, *connect.Request[adminpb.CheckRequest]) (*connect.Response[adminpb.CheckResponse], error) {
