@@ -101,7 +101,7 @@ func (c *benchCompareCmd) open(e *env) (*peers.Comparison, string, error) {
 	o := peers.Options{
 		Peers: c.Peers, Works: c.Works, Rounds: c.Rounds, Duration: c.Duration, Messages: c.Messages, Idle: c.Idle,
 		Repeat: 5, Seed: c.Seed, Full: c.Full, Baseline: "dovecot-sdbox-zstd", Scratch: c.Scratch,
-		Command:  "altmail " + strings.Join(os.Args[1:], " "),
+		Command:  commandLine(os.Args[1:]),
 		Progress: progressLine(e),
 		Log: func(s string) {
 			clearLine(e)
@@ -133,6 +133,24 @@ func (c *benchCompareCmd) open(e *env) (*peers.Comparison, string, error) {
 	}
 	cmp, err := peers.New(context.WithoutCancel(e.ctx), dir, o)
 	return cmp, dir, err
+}
+
+// commandLine is what a report says it was made by: without the paths of one
+// machine, which change nothing that is measured and are nobody else's.
+func commandLine(args []string) string {
+	out := []string{"altmail"}
+	for i := 0; i < len(args); i++ {
+		name, _, whole := strings.Cut(args[i], "=")
+		switch name {
+		case "--out", "--scratch", "--resume", "--peer-root", "--write-results":
+			if !whole {
+				i++
+			}
+			continue
+		}
+		out = append(out, args[i])
+	}
+	return strings.Join(out, " ")
 }
 
 // quick lowers whatever was left at its default.

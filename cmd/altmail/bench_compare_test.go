@@ -30,3 +30,11 @@ func TestCompareUsage(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandLine: a report tells how it was made, not where.
+func TestCommandLine(t *testing.T) {
+	args := strings.Fields("bench compare --peer-root /opt/a --rounds 5 --out=/b --scratch /c --works read --write-results d.md --full")
+	if got, want := commandLine(args), "altmail bench compare --rounds 5 --works read --full"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
