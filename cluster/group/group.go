@@ -154,6 +154,20 @@ func newGroup(o Options) *Group {
 // openDisk opens log and markers, ends an install that was interrupted, and
 // checks that they and the state fit.
 func (g *Group) openDisk() (err error) {
+	if err := g.openFiles(); err != nil {
+		return err
+	}
+	if err = g.recoverInstall(); err == nil {
+		err = g.checkDisk()
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("group %s: %w", g.o.Group, err), g.store.Close())
+	}
+	return nil
+}
+
+// openFiles opens log and markers.
+func (g *Group) openFiles() (err error) {
 	o := &g.o
 	if g.store, err = logstore.Open(logstore.Options{
 		Dir: o.Dir, Node: o.Node, Group: o.Group, Keys: o.Keys, Create: o.Create, Journal: o.Journal,
@@ -164,13 +178,7 @@ func (g *Group) openDisk() (err error) {
 	if g.snaps, err = snapshot.Open(snapshot.Options{
 		FS: o.FS, Dir: filepath.Join(o.Dir, "markers"), Node: o.Node, Group: o.Group,
 		Sealer: g.store.Sealer(), Durable: o.Machine.Durable,
-	}); err == nil {
-		err = g.recoverInstall()
-	}
-	if err == nil {
-		err = g.checkDisk()
-	}
-	if err != nil {
+	}); err != nil {
 		return errors.Join(fmt.Errorf("group %s: %w", o.Group, err), g.store.Close())
 	}
 	return nil

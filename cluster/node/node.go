@@ -141,8 +141,11 @@ func (n *Node) open(g cluster.GroupID) (*replica, error) {
 	return n.try(g, inc, true, id.Seed != nil)
 }
 
-func (n *Node) dir(g cluster.GroupID) string {
-	return filepath.Join(n.c.Dir, "groups", g.String())
+func (n *Node) dir(g cluster.GroupID) string { return GroupDir(n.c.Dir, g) }
+
+// GroupDir is where a node keeps the log of a group.
+func GroupDir(dataDir string, g cluster.GroupID) string {
+	return filepath.Join(dataDir, "groups", g.String())
 }
 
 func (n *Node) try(g cluster.GroupID, inc uint32, create, bootstrap bool) (*replica, error) {

@@ -32,6 +32,8 @@ type backupCmd struct {
 	List   backupListCmd   `cmd:"" help:"List the snapshots of a repository."`
 	Verify backupVerifyCmd `cmd:"" help:"Look whether a repository is whole."`
 	Prune  backupPruneCmd  `cmd:"" help:"Remove snapshots, and everything that only they needed."`
+
+	Restore backupRestoreCmd `cmd:"" help:"Restore a whole cluster into an empty node, or messages of an account into a running one."`
 }
 
 type backupGrantCmd struct {
@@ -182,7 +184,7 @@ func repoError(err error) error {
 		return codedf(exitTryAgain, "interrupted; what was brought is kept, and the same command goes on")
 	case errors.Is(err, pull.ErrIncomplete):
 		return coded(exitTryAgain, err)
-	case errors.Is(err, cluster.ErrUnavailable), errors.Is(err, wire.ErrStream):
+	case errors.Is(err, pull.ErrUnreachable), errors.Is(err, cluster.ErrUnavailable), errors.Is(err, wire.ErrStream):
 		return coded(exitUnavailable, err)
 	}
 	return err

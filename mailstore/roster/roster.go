@@ -27,8 +27,8 @@ type Roster struct {
 
 var _ member.Roster = (*Roster)(nil)
 
-// settingCA is the name of the setting that holds the cluster's CA, sealed.
-const settingCA = "ca"
+// SettingCA is the name of the setting that holds the cluster's CA, sealed.
+const SettingCA = "ca"
 
 // timeout is how long a change or a read index may take at most: without a
 // majority, waiting longer helps nobody.
@@ -198,7 +198,7 @@ func tokenKey(id []byte) (key [16]byte, err error) {
 // CA returns the cluster's sealed CA, nil when there is none yet.
 func (r *Roster) CA() (sealed []byte, err error) {
 	err = r.read(func(rd *state.DirectoryReader) error {
-		row, ok, err := rd.Setting(settingCA)
+		row, ok, err := rd.Setting(SettingCA)
 		if ok {
 			sealed = row.Value
 		}
@@ -209,5 +209,5 @@ func (r *Roster) CA() (sealed []byte, err error) {
 
 // PutCA stores the cluster's sealed CA.
 func (r *Roster) PutCA(ctx context.Context, sealed []byte) error {
-	return r.propose(ctx, &pb.Command{Op: &pb.Command_PutSetting{PutSetting: &pb.PutSetting{Name: settingCA, Value: sealed}}})
+	return r.propose(ctx, &pb.Command{Op: &pb.Command_PutSetting{PutSetting: &pb.PutSetting{Name: SettingCA, Value: sealed}}})
 }

@@ -2321,6 +2321,150 @@ func (x *ListBackupGrantsResponse) GetGrants() []*ListBackupGrantsResponse_Grant
 	return nil
 }
 
+// RestoreMessagesRequest is one step of a stream: first the account, then for
+// each message its begin and as many octets as it said.
+type RestoreMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Step:
+	//
+	//	*RestoreMessagesRequest_Account_
+	//	*RestoreMessagesRequest_Begin_
+	//	*RestoreMessagesRequest_Octets
+	Step          isRestoreMessagesRequest_Step `protobuf_oneof:"step"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreMessagesRequest) Reset() {
+	*x = RestoreMessagesRequest{}
+	mi := &file_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreMessagesRequest) ProtoMessage() {}
+
+func (x *RestoreMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreMessagesRequest.ProtoReflect.Descriptor instead.
+func (*RestoreMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RestoreMessagesRequest) GetStep() isRestoreMessagesRequest_Step {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *RestoreMessagesRequest) GetAccount() *RestoreMessagesRequest_Account {
+	if x != nil {
+		if x, ok := x.Step.(*RestoreMessagesRequest_Account_); ok {
+			return x.Account
+		}
+	}
+	return nil
+}
+
+func (x *RestoreMessagesRequest) GetBegin() *RestoreMessagesRequest_Begin {
+	if x != nil {
+		if x, ok := x.Step.(*RestoreMessagesRequest_Begin_); ok {
+			return x.Begin
+		}
+	}
+	return nil
+}
+
+func (x *RestoreMessagesRequest) GetOctets() []byte {
+	if x != nil {
+		if x, ok := x.Step.(*RestoreMessagesRequest_Octets); ok {
+			return x.Octets
+		}
+	}
+	return nil
+}
+
+type isRestoreMessagesRequest_Step interface {
+	isRestoreMessagesRequest_Step()
+}
+
+type RestoreMessagesRequest_Account_ struct {
+	Account *RestoreMessagesRequest_Account `protobuf:"bytes,1,opt,name=account,proto3,oneof"`
+}
+
+type RestoreMessagesRequest_Begin_ struct {
+	Begin *RestoreMessagesRequest_Begin `protobuf:"bytes,2,opt,name=begin,proto3,oneof"`
+}
+
+type RestoreMessagesRequest_Octets struct {
+	Octets []byte `protobuf:"bytes,3,opt,name=octets,proto3,oneof"` // at most 512 KiB
+}
+
+func (*RestoreMessagesRequest_Account_) isRestoreMessagesRequest_Step() {}
+
+func (*RestoreMessagesRequest_Begin_) isRestoreMessagesRequest_Step() {}
+
+func (*RestoreMessagesRequest_Octets) isRestoreMessagesRequest_Step() {}
+
+type RestoreMessagesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      uint64                 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreMessagesResponse) Reset() {
+	*x = RestoreMessagesResponse{}
+	mi := &file_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreMessagesResponse) ProtoMessage() {}
+
+func (x *RestoreMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreMessagesResponse.ProtoReflect.Descriptor instead.
+func (*RestoreMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RestoreMessagesResponse) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
 type CompareReplicasResponse_Group struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         uint32                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -2335,7 +2479,7 @@ type CompareReplicasResponse_Group struct {
 
 func (x *CompareReplicasResponse_Group) Reset() {
 	*x = CompareReplicasResponse_Group{}
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2347,7 +2491,7 @@ func (x *CompareReplicasResponse_Group) String() string {
 func (*CompareReplicasResponse_Group) ProtoMessage() {}
 
 func (x *CompareReplicasResponse_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2559,7 @@ type StatsResponse_Stat struct {
 
 func (x *StatsResponse_Stat) Reset() {
 	*x = StatsResponse_Stat{}
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2427,7 +2571,7 @@ func (x *StatsResponse_Stat) String() string {
 func (*StatsResponse_Stat) ProtoMessage() {}
 
 func (x *StatsResponse_Stat) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +2612,7 @@ type ListBackupGrantsResponse_Grant struct {
 
 func (x *ListBackupGrantsResponse_Grant) Reset() {
 	*x = ListBackupGrantsResponse_Grant{}
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2480,7 +2624,7 @@ func (x *ListBackupGrantsResponse_Grant) String() string {
 func (*ListBackupGrantsResponse_Grant) ProtoMessage() {}
 
 func (x *ListBackupGrantsResponse_Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,6 +2657,143 @@ func (x *ListBackupGrantsResponse_Grant) GetRecipients() []string {
 func (x *ListBackupGrantsResponse_Grant) GetCreated() int64 {
 	if x != nil {
 		return x.Created
+	}
+	return 0
+}
+
+type RestoreMessagesRequest_Account struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// accept_duplicates: also into mailboxes that hold messages.
+	AcceptDuplicates bool `protobuf:"varint,2,opt,name=accept_duplicates,json=acceptDuplicates,proto3" json:"accept_duplicates,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RestoreMessagesRequest_Account) Reset() {
+	*x = RestoreMessagesRequest_Account{}
+	mi := &file_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreMessagesRequest_Account) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreMessagesRequest_Account) ProtoMessage() {}
+
+func (x *RestoreMessagesRequest_Account) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreMessagesRequest_Account.ProtoReflect.Descriptor instead.
+func (*RestoreMessagesRequest_Account) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{44, 0}
+}
+
+func (x *RestoreMessagesRequest_Account) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *RestoreMessagesRequest_Account) GetAcceptDuplicates() bool {
+	if x != nil {
+		return x.AcceptDuplicates
+	}
+	return false
+}
+
+type RestoreMessagesRequest_Begin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mailbox       string                 `protobuf:"bytes,1,opt,name=mailbox,proto3" json:"mailbox,omitempty"` // made if it is not there
+	Flags         uint32                 `protobuf:"varint,2,opt,name=flags,proto3" json:"flags,omitempty"`    // mailstore.Flags
+	Keywords      []string               `protobuf:"bytes,3,rep,name=keywords,proto3" json:"keywords,omitempty"`
+	InternalDate  int64                  `protobuf:"varint,4,opt,name=internal_date,json=internalDate,proto3" json:"internal_date,omitempty"` // seconds since the Unix epoch
+	Zone          int32                  `protobuf:"zigzag32,5,opt,name=zone,proto3" json:"zone,omitempty"`                                   // minutes east
+	Size          uint32                 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreMessagesRequest_Begin) Reset() {
+	*x = RestoreMessagesRequest_Begin{}
+	mi := &file_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreMessagesRequest_Begin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreMessagesRequest_Begin) ProtoMessage() {}
+
+func (x *RestoreMessagesRequest_Begin) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreMessagesRequest_Begin.ProtoReflect.Descriptor instead.
+func (*RestoreMessagesRequest_Begin) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{44, 1}
+}
+
+func (x *RestoreMessagesRequest_Begin) GetMailbox() string {
+	if x != nil {
+		return x.Mailbox
+	}
+	return ""
+}
+
+func (x *RestoreMessagesRequest_Begin) GetFlags() uint32 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
+func (x *RestoreMessagesRequest_Begin) GetKeywords() []string {
+	if x != nil {
+		return x.Keywords
+	}
+	return nil
+}
+
+func (x *RestoreMessagesRequest_Begin) GetInternalDate() int64 {
+	if x != nil {
+		return x.InternalDate
+	}
+	return 0
+}
+
+func (x *RestoreMessagesRequest_Begin) GetZone() int32 {
+	if x != nil {
+		return x.Zone
+	}
+	return 0
+}
+
+func (x *RestoreMessagesRequest_Begin) GetSize() uint32 {
+	if x != nil {
+		return x.Size
 	}
 	return 0
 }
@@ -2681,7 +2962,24 @@ const file_admin_proto_rawDesc = "" +
 	"\n" +
 	"recipients\x18\x02 \x03(\tR\n" +
 	"recipients\x12\x18\n" +
-	"\acreated\x18\x03 \x01(\x03R\acreated2\xdf\x0f\n" +
+	"\acreated\x18\x03 \x01(\x03R\acreated\"\xc5\x03\n" +
+	"\x16RestoreMessagesRequest\x12L\n" +
+	"\aaccount\x18\x01 \x01(\v20.altmail.admin.v1.RestoreMessagesRequest.AccountH\x00R\aaccount\x12F\n" +
+	"\x05begin\x18\x02 \x01(\v2..altmail.admin.v1.RestoreMessagesRequest.BeginH\x00R\x05begin\x12\x18\n" +
+	"\x06octets\x18\x03 \x01(\fH\x00R\x06octets\x1aP\n" +
+	"\aAccount\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12+\n" +
+	"\x11accept_duplicates\x18\x02 \x01(\bR\x10acceptDuplicates\x1a\xa0\x01\n" +
+	"\x05Begin\x12\x18\n" +
+	"\amailbox\x18\x01 \x01(\tR\amailbox\x12\x14\n" +
+	"\x05flags\x18\x02 \x01(\rR\x05flags\x12\x1a\n" +
+	"\bkeywords\x18\x03 \x03(\tR\bkeywords\x12#\n" +
+	"\rinternal_date\x18\x04 \x01(\x03R\finternalDate\x12\x12\n" +
+	"\x04zone\x18\x05 \x01(\x11R\x04zone\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\rR\x04sizeB\x06\n" +
+	"\x04step\"5\n" +
+	"\x17RestoreMessagesResponse\x12\x1a\n" +
+	"\bmessages\x18\x01 \x01(\x04R\bmessages2\xc9\x10\n" +
 	"\x05Admin\x12`\n" +
 	"\rClusterStatus\x12&.altmail.admin.v1.ClusterStatusRequest\x1a'.altmail.admin.v1.ClusterStatusResponse\x12Z\n" +
 	"\vCreateToken\x12$.altmail.admin.v1.CreateTokenRequest\x1a%.altmail.admin.v1.CreateTokenResponse\x12H\n" +
@@ -2705,7 +3003,8 @@ const file_admin_proto_rawDesc = "" +
 	"\rRemoveAddress\x12&.altmail.admin.v1.RemoveAddressRequest\x1a'.altmail.admin.v1.RemoveAddressResponse\x12Z\n" +
 	"\vGrantBackup\x12$.altmail.admin.v1.GrantBackupRequest\x1a%.altmail.admin.v1.GrantBackupResponse\x12]\n" +
 	"\fRevokeBackup\x12%.altmail.admin.v1.RevokeBackupRequest\x1a&.altmail.admin.v1.RevokeBackupResponse\x12i\n" +
-	"\x10ListBackupGrants\x12).altmail.admin.v1.ListBackupGrantsRequest\x1a*.altmail.admin.v1.ListBackupGrantsResponse\x12H\n" +
+	"\x10ListBackupGrants\x12).altmail.admin.v1.ListBackupGrantsRequest\x1a*.altmail.admin.v1.ListBackupGrantsResponse\x12h\n" +
+	"\x0fRestoreMessages\x12(.altmail.admin.v1.RestoreMessagesRequest\x1a).altmail.admin.v1.RestoreMessagesResponse(\x01\x12H\n" +
 	"\x05Check\x12\x1e.altmail.admin.v1.CheckRequest\x1a\x1f.altmail.admin.v1.CheckResponse\x12H\n" +
 	"\x05Stats\x12\x1e.altmail.admin.v1.StatsRequest\x1a\x1f.altmail.admin.v1.StatsResponseB+Z)altmail.se/altmail/frontend/admin/adminpbb\x06proto3"
 
@@ -2721,7 +3020,7 @@ func file_admin_proto_rawDescGZIP() []byte {
 	return file_admin_proto_rawDescData
 }
 
-var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_admin_proto_goTypes = []any{
 	(*ClusterStatusRequest)(nil),           // 0: altmail.admin.v1.ClusterStatusRequest
 	(*ClusterStatusResponse)(nil),          // 1: altmail.admin.v1.ClusterStatusResponse
@@ -2767,69 +3066,77 @@ var file_admin_proto_goTypes = []any{
 	(*RevokeBackupResponse)(nil),           // 41: altmail.admin.v1.RevokeBackupResponse
 	(*ListBackupGrantsRequest)(nil),        // 42: altmail.admin.v1.ListBackupGrantsRequest
 	(*ListBackupGrantsResponse)(nil),       // 43: altmail.admin.v1.ListBackupGrantsResponse
-	(*CompareReplicasResponse_Group)(nil),  // 44: altmail.admin.v1.CompareReplicasResponse.Group
-	(*StatsResponse_Stat)(nil),             // 45: altmail.admin.v1.StatsResponse.Stat
-	(*ListBackupGrantsResponse_Grant)(nil), // 46: altmail.admin.v1.ListBackupGrantsResponse.Grant
+	(*RestoreMessagesRequest)(nil),         // 44: altmail.admin.v1.RestoreMessagesRequest
+	(*RestoreMessagesResponse)(nil),        // 45: altmail.admin.v1.RestoreMessagesResponse
+	(*CompareReplicasResponse_Group)(nil),  // 46: altmail.admin.v1.CompareReplicasResponse.Group
+	(*StatsResponse_Stat)(nil),             // 47: altmail.admin.v1.StatsResponse.Stat
+	(*ListBackupGrantsResponse_Grant)(nil), // 48: altmail.admin.v1.ListBackupGrantsResponse.Grant
+	(*RestoreMessagesRequest_Account)(nil), // 49: altmail.admin.v1.RestoreMessagesRequest.Account
+	(*RestoreMessagesRequest_Begin)(nil),   // 50: altmail.admin.v1.RestoreMessagesRequest.Begin
 }
 var file_admin_proto_depIdxs = []int32{
 	2,  // 0: altmail.admin.v1.ClusterStatusResponse.nodes:type_name -> altmail.admin.v1.NodeStatus
 	3,  // 1: altmail.admin.v1.ClusterStatusResponse.groups:type_name -> altmail.admin.v1.GroupStatus
 	4,  // 2: altmail.admin.v1.GroupStatus.replicas:type_name -> altmail.admin.v1.ReplicaStatus
-	44, // 3: altmail.admin.v1.CompareReplicasResponse.groups:type_name -> altmail.admin.v1.CompareReplicasResponse.Group
+	46, // 3: altmail.admin.v1.CompareReplicasResponse.groups:type_name -> altmail.admin.v1.CompareReplicasResponse.Group
 	15, // 4: altmail.admin.v1.ListAccountsResponse.accounts:type_name -> altmail.admin.v1.Account
-	45, // 5: altmail.admin.v1.StatsResponse.stats:type_name -> altmail.admin.v1.StatsResponse.Stat
-	46, // 6: altmail.admin.v1.ListBackupGrantsResponse.grants:type_name -> altmail.admin.v1.ListBackupGrantsResponse.Grant
-	0,  // 7: altmail.admin.v1.Admin.ClusterStatus:input_type -> altmail.admin.v1.ClusterStatusRequest
-	5,  // 8: altmail.admin.v1.Admin.CreateToken:input_type -> altmail.admin.v1.CreateTokenRequest
-	7,  // 9: altmail.admin.v1.Admin.Leave:input_type -> altmail.admin.v1.LeaveRequest
-	9,  // 10: altmail.admin.v1.Admin.Evict:input_type -> altmail.admin.v1.EvictRequest
-	11, // 11: altmail.admin.v1.Admin.Transfer:input_type -> altmail.admin.v1.TransferRequest
-	13, // 12: altmail.admin.v1.Admin.CompareReplicas:input_type -> altmail.admin.v1.CompareReplicasRequest
-	16, // 13: altmail.admin.v1.Admin.AddAccount:input_type -> altmail.admin.v1.AddAccountRequest
-	17, // 14: altmail.admin.v1.Admin.ListAccounts:input_type -> altmail.admin.v1.ListAccountsRequest
-	19, // 15: altmail.admin.v1.Admin.ShowAccount:input_type -> altmail.admin.v1.ShowAccountRequest
-	20, // 16: altmail.admin.v1.Admin.SetPassword:input_type -> altmail.admin.v1.SetPasswordRequest
-	22, // 17: altmail.admin.v1.Admin.SetQuota:input_type -> altmail.admin.v1.SetQuotaRequest
-	23, // 18: altmail.admin.v1.Admin.SetMask:input_type -> altmail.admin.v1.SetMaskRequest
-	24, // 19: altmail.admin.v1.Admin.SuspendAccount:input_type -> altmail.admin.v1.SuspendAccountRequest
-	25, // 20: altmail.admin.v1.Admin.ResumeAccount:input_type -> altmail.admin.v1.ResumeAccountRequest
-	26, // 21: altmail.admin.v1.Admin.CloseAccount:input_type -> altmail.admin.v1.CloseAccountRequest
-	28, // 22: altmail.admin.v1.Admin.AddAddress:input_type -> altmail.admin.v1.AddAddressRequest
-	30, // 23: altmail.admin.v1.Admin.ListAddresses:input_type -> altmail.admin.v1.ListAddressesRequest
-	32, // 24: altmail.admin.v1.Admin.RemoveAddress:input_type -> altmail.admin.v1.RemoveAddressRequest
-	38, // 25: altmail.admin.v1.Admin.GrantBackup:input_type -> altmail.admin.v1.GrantBackupRequest
-	40, // 26: altmail.admin.v1.Admin.RevokeBackup:input_type -> altmail.admin.v1.RevokeBackupRequest
-	42, // 27: altmail.admin.v1.Admin.ListBackupGrants:input_type -> altmail.admin.v1.ListBackupGrantsRequest
-	34, // 28: altmail.admin.v1.Admin.Check:input_type -> altmail.admin.v1.CheckRequest
-	36, // 29: altmail.admin.v1.Admin.Stats:input_type -> altmail.admin.v1.StatsRequest
-	1,  // 30: altmail.admin.v1.Admin.ClusterStatus:output_type -> altmail.admin.v1.ClusterStatusResponse
-	6,  // 31: altmail.admin.v1.Admin.CreateToken:output_type -> altmail.admin.v1.CreateTokenResponse
-	8,  // 32: altmail.admin.v1.Admin.Leave:output_type -> altmail.admin.v1.LeaveResponse
-	10, // 33: altmail.admin.v1.Admin.Evict:output_type -> altmail.admin.v1.EvictResponse
-	12, // 34: altmail.admin.v1.Admin.Transfer:output_type -> altmail.admin.v1.TransferResponse
-	14, // 35: altmail.admin.v1.Admin.CompareReplicas:output_type -> altmail.admin.v1.CompareReplicasResponse
-	15, // 36: altmail.admin.v1.Admin.AddAccount:output_type -> altmail.admin.v1.Account
-	18, // 37: altmail.admin.v1.Admin.ListAccounts:output_type -> altmail.admin.v1.ListAccountsResponse
-	15, // 38: altmail.admin.v1.Admin.ShowAccount:output_type -> altmail.admin.v1.Account
-	21, // 39: altmail.admin.v1.Admin.SetPassword:output_type -> altmail.admin.v1.SetPasswordResponse
-	15, // 40: altmail.admin.v1.Admin.SetQuota:output_type -> altmail.admin.v1.Account
-	15, // 41: altmail.admin.v1.Admin.SetMask:output_type -> altmail.admin.v1.Account
-	15, // 42: altmail.admin.v1.Admin.SuspendAccount:output_type -> altmail.admin.v1.Account
-	15, // 43: altmail.admin.v1.Admin.ResumeAccount:output_type -> altmail.admin.v1.Account
-	27, // 44: altmail.admin.v1.Admin.CloseAccount:output_type -> altmail.admin.v1.CloseAccountResponse
-	29, // 45: altmail.admin.v1.Admin.AddAddress:output_type -> altmail.admin.v1.AddAddressResponse
-	31, // 46: altmail.admin.v1.Admin.ListAddresses:output_type -> altmail.admin.v1.ListAddressesResponse
-	33, // 47: altmail.admin.v1.Admin.RemoveAddress:output_type -> altmail.admin.v1.RemoveAddressResponse
-	39, // 48: altmail.admin.v1.Admin.GrantBackup:output_type -> altmail.admin.v1.GrantBackupResponse
-	41, // 49: altmail.admin.v1.Admin.RevokeBackup:output_type -> altmail.admin.v1.RevokeBackupResponse
-	43, // 50: altmail.admin.v1.Admin.ListBackupGrants:output_type -> altmail.admin.v1.ListBackupGrantsResponse
-	35, // 51: altmail.admin.v1.Admin.Check:output_type -> altmail.admin.v1.CheckResponse
-	37, // 52: altmail.admin.v1.Admin.Stats:output_type -> altmail.admin.v1.StatsResponse
-	30, // [30:53] is the sub-list for method output_type
-	7,  // [7:30] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	47, // 5: altmail.admin.v1.StatsResponse.stats:type_name -> altmail.admin.v1.StatsResponse.Stat
+	48, // 6: altmail.admin.v1.ListBackupGrantsResponse.grants:type_name -> altmail.admin.v1.ListBackupGrantsResponse.Grant
+	49, // 7: altmail.admin.v1.RestoreMessagesRequest.account:type_name -> altmail.admin.v1.RestoreMessagesRequest.Account
+	50, // 8: altmail.admin.v1.RestoreMessagesRequest.begin:type_name -> altmail.admin.v1.RestoreMessagesRequest.Begin
+	0,  // 9: altmail.admin.v1.Admin.ClusterStatus:input_type -> altmail.admin.v1.ClusterStatusRequest
+	5,  // 10: altmail.admin.v1.Admin.CreateToken:input_type -> altmail.admin.v1.CreateTokenRequest
+	7,  // 11: altmail.admin.v1.Admin.Leave:input_type -> altmail.admin.v1.LeaveRequest
+	9,  // 12: altmail.admin.v1.Admin.Evict:input_type -> altmail.admin.v1.EvictRequest
+	11, // 13: altmail.admin.v1.Admin.Transfer:input_type -> altmail.admin.v1.TransferRequest
+	13, // 14: altmail.admin.v1.Admin.CompareReplicas:input_type -> altmail.admin.v1.CompareReplicasRequest
+	16, // 15: altmail.admin.v1.Admin.AddAccount:input_type -> altmail.admin.v1.AddAccountRequest
+	17, // 16: altmail.admin.v1.Admin.ListAccounts:input_type -> altmail.admin.v1.ListAccountsRequest
+	19, // 17: altmail.admin.v1.Admin.ShowAccount:input_type -> altmail.admin.v1.ShowAccountRequest
+	20, // 18: altmail.admin.v1.Admin.SetPassword:input_type -> altmail.admin.v1.SetPasswordRequest
+	22, // 19: altmail.admin.v1.Admin.SetQuota:input_type -> altmail.admin.v1.SetQuotaRequest
+	23, // 20: altmail.admin.v1.Admin.SetMask:input_type -> altmail.admin.v1.SetMaskRequest
+	24, // 21: altmail.admin.v1.Admin.SuspendAccount:input_type -> altmail.admin.v1.SuspendAccountRequest
+	25, // 22: altmail.admin.v1.Admin.ResumeAccount:input_type -> altmail.admin.v1.ResumeAccountRequest
+	26, // 23: altmail.admin.v1.Admin.CloseAccount:input_type -> altmail.admin.v1.CloseAccountRequest
+	28, // 24: altmail.admin.v1.Admin.AddAddress:input_type -> altmail.admin.v1.AddAddressRequest
+	30, // 25: altmail.admin.v1.Admin.ListAddresses:input_type -> altmail.admin.v1.ListAddressesRequest
+	32, // 26: altmail.admin.v1.Admin.RemoveAddress:input_type -> altmail.admin.v1.RemoveAddressRequest
+	38, // 27: altmail.admin.v1.Admin.GrantBackup:input_type -> altmail.admin.v1.GrantBackupRequest
+	40, // 28: altmail.admin.v1.Admin.RevokeBackup:input_type -> altmail.admin.v1.RevokeBackupRequest
+	42, // 29: altmail.admin.v1.Admin.ListBackupGrants:input_type -> altmail.admin.v1.ListBackupGrantsRequest
+	44, // 30: altmail.admin.v1.Admin.RestoreMessages:input_type -> altmail.admin.v1.RestoreMessagesRequest
+	34, // 31: altmail.admin.v1.Admin.Check:input_type -> altmail.admin.v1.CheckRequest
+	36, // 32: altmail.admin.v1.Admin.Stats:input_type -> altmail.admin.v1.StatsRequest
+	1,  // 33: altmail.admin.v1.Admin.ClusterStatus:output_type -> altmail.admin.v1.ClusterStatusResponse
+	6,  // 34: altmail.admin.v1.Admin.CreateToken:output_type -> altmail.admin.v1.CreateTokenResponse
+	8,  // 35: altmail.admin.v1.Admin.Leave:output_type -> altmail.admin.v1.LeaveResponse
+	10, // 36: altmail.admin.v1.Admin.Evict:output_type -> altmail.admin.v1.EvictResponse
+	12, // 37: altmail.admin.v1.Admin.Transfer:output_type -> altmail.admin.v1.TransferResponse
+	14, // 38: altmail.admin.v1.Admin.CompareReplicas:output_type -> altmail.admin.v1.CompareReplicasResponse
+	15, // 39: altmail.admin.v1.Admin.AddAccount:output_type -> altmail.admin.v1.Account
+	18, // 40: altmail.admin.v1.Admin.ListAccounts:output_type -> altmail.admin.v1.ListAccountsResponse
+	15, // 41: altmail.admin.v1.Admin.ShowAccount:output_type -> altmail.admin.v1.Account
+	21, // 42: altmail.admin.v1.Admin.SetPassword:output_type -> altmail.admin.v1.SetPasswordResponse
+	15, // 43: altmail.admin.v1.Admin.SetQuota:output_type -> altmail.admin.v1.Account
+	15, // 44: altmail.admin.v1.Admin.SetMask:output_type -> altmail.admin.v1.Account
+	15, // 45: altmail.admin.v1.Admin.SuspendAccount:output_type -> altmail.admin.v1.Account
+	15, // 46: altmail.admin.v1.Admin.ResumeAccount:output_type -> altmail.admin.v1.Account
+	27, // 47: altmail.admin.v1.Admin.CloseAccount:output_type -> altmail.admin.v1.CloseAccountResponse
+	29, // 48: altmail.admin.v1.Admin.AddAddress:output_type -> altmail.admin.v1.AddAddressResponse
+	31, // 49: altmail.admin.v1.Admin.ListAddresses:output_type -> altmail.admin.v1.ListAddressesResponse
+	33, // 50: altmail.admin.v1.Admin.RemoveAddress:output_type -> altmail.admin.v1.RemoveAddressResponse
+	39, // 51: altmail.admin.v1.Admin.GrantBackup:output_type -> altmail.admin.v1.GrantBackupResponse
+	41, // 52: altmail.admin.v1.Admin.RevokeBackup:output_type -> altmail.admin.v1.RevokeBackupResponse
+	43, // 53: altmail.admin.v1.Admin.ListBackupGrants:output_type -> altmail.admin.v1.ListBackupGrantsResponse
+	45, // 54: altmail.admin.v1.Admin.RestoreMessages:output_type -> altmail.admin.v1.RestoreMessagesResponse
+	35, // 55: altmail.admin.v1.Admin.Check:output_type -> altmail.admin.v1.CheckResponse
+	37, // 56: altmail.admin.v1.Admin.Stats:output_type -> altmail.admin.v1.StatsResponse
+	33, // [33:57] is the sub-list for method output_type
+	9,  // [9:33] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_admin_proto_init() }
@@ -2838,13 +3145,18 @@ func file_admin_proto_init() {
 		return
 	}
 	file_admin_proto_msgTypes[11].OneofWrappers = []any{}
+	file_admin_proto_msgTypes[44].OneofWrappers = []any{
+		(*RestoreMessagesRequest_Account_)(nil),
+		(*RestoreMessagesRequest_Begin_)(nil),
+		(*RestoreMessagesRequest_Octets)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_proto_rawDesc), len(file_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/crypto/pki"
 	"altmail.se/altmail/mailstore/backup/grant"
 	"altmail.se/altmail/mailstore/backup/repo"
@@ -57,6 +56,9 @@ type Result struct {
 	Bodies   int   // that came
 	Gone     int   // listed, and expunged before they could be copied
 }
+
+// ErrUnreachable: no node answers.
+var ErrUnreachable = errors.New("pull: no node answers")
 
 // ErrIncomplete: no node has some bodies that the snapshot needs.
 var ErrIncomplete = errors.New("pull: no node has some of the messages' bodies at the moment")
@@ -145,7 +147,7 @@ func (p *puller) moved() (n int64) {
 
 // order asks the nodes how they are and puts the best one first: one that has
 // every body and leads the fewest groups. It returns the cluster's id.
-func (p *puller) order(ctx context.Context) (cluster string, err error) {
+func (p *puller) order(ctx context.Context) (name string, err error) {
 	type answer struct {
 		n   *node
 		st  wire.Status
@@ -179,7 +181,7 @@ func (p *puller) order(ctx context.Context) (cluster string, err error) {
 				return "", err
 			}
 		}
-		return "", fmt.Errorf("pull: no node answers: %w: %w", errUnreachable, errors.Join(errs...))
+		return "", fmt.Errorf("%w: %w", ErrUnreachable, errors.Join(errs...))
 	}
 	if !p.o.Chosen {
 		slices.SortStableFunc(up, func(a, b answer) int {
@@ -202,8 +204,6 @@ func (p *puller) order(ctx context.Context) (cluster string, err error) {
 	p.nodes = append(nodes, down...)
 	return up[0].st.Cluster, nil
 }
-
-var errUnreachable = cluster.ErrUnavailable
 
 // insist calls f with one node after another until one call succeeds, the
 // attempts are used up, or something happened that another node can't help.

@@ -297,20 +297,7 @@ func TestGone(t *testing.T) {
 		k.deliver(1000, anna)
 	}
 	st := repo.NewDir(vfs.NewMem(), "r")
-	once := sync.OnceFunc(func() {
-		box, err := anna.Mailbox(lookup.Inbox)
-		k.must(err)
-		ranges := []mailstore.Range{{First: 2, Last: 3}}
-		_, err = k.Commit.Store(context.Background(), anna, box.ID, ranges, commit.FlagChange{Mode: commit.Add, Flags: mailstore.FlagDeleted})
-		k.must(err)
-		_, _, err = k.Commit.Expunge(context.Background(), anna, box.ID, ranges)
-		k.must(err)
-		for _, m := range k.Mail() { // and durably so
-			s, _ := k.MailState(m)
-			_, _, err := s.Sync()
-			k.must(err)
-		}
-	})
+	once := sync.OnceFunc(func() { k.expunge(anna, mailstore.Range{First: 2, Last: 3}) })
 	res, err := k.pullWith(st, func(o *pull.Options) {
 		o.Tell = func(p pull.Progress) {
 			if p.Stage == "bodies" {
@@ -323,6 +310,22 @@ func TestGone(t *testing.T) {
 		t.Fatalf("%+v", res)
 	}
 	k.check(st)
+}
+
+// expunge removes messages of INBOX, durably.
+func (k *kit) expunge(a *lookup.Account, ranges ...mailstore.Range) {
+	k.t.Helper()
+	box, err := a.Mailbox(lookup.Inbox)
+	k.must(err)
+	_, err = k.Commit.Store(context.Background(), a, box.ID, ranges, commit.FlagChange{Mode: commit.Add, Flags: mailstore.FlagDeleted})
+	k.must(err)
+	_, _, err = k.Commit.Expunge(context.Background(), a, box.ID, ranges)
+	k.must(err)
+	for _, g := range k.Mail() {
+		m, _ := k.MailState(g)
+		_, _, err := m.Sync()
+		k.must(err)
+	}
 }
 
 // TestNotHere: without some body there is no snapshot, and with it there is.

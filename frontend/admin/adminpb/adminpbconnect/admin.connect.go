@@ -81,6 +81,8 @@ const (
 	AdminRevokeBackupProcedure = "/altmail.admin.v1.Admin/RevokeBackup"
 	// AdminListBackupGrantsProcedure is the fully-qualified name of the Admin's ListBackupGrants RPC.
 	AdminListBackupGrantsProcedure = "/altmail.admin.v1.Admin/ListBackupGrants"
+	// AdminRestoreMessagesProcedure is the fully-qualified name of the Admin's RestoreMessages RPC.
+	AdminRestoreMessagesProcedure = "/altmail.admin.v1.Admin/RestoreMessages"
 	// AdminCheckProcedure is the fully-qualified name of the Admin's Check RPC.
 	AdminCheckProcedure = "/altmail.admin.v1.Admin/Check"
 	// AdminStatsProcedure is the fully-qualified name of the Admin's Stats RPC.
@@ -114,6 +116,7 @@ type AdminClient interface {
 	GrantBackup(context.Context, *connect.Request[adminpb.GrantBackupRequest]) (*connect.Response[adminpb.GrantBackupResponse], error)
 	RevokeBackup(context.Context, *connect.Request[adminpb.RevokeBackupRequest]) (*connect.Response[adminpb.RevokeBackupResponse], error)
 	ListBackupGrants(context.Context, *connect.Request[adminpb.ListBackupGrantsRequest]) (*connect.Response[adminpb.ListBackupGrantsResponse], error)
+	RestoreMessages(context.Context) *connect.ClientStreamForClient[adminpb.RestoreMessagesRequest, adminpb.RestoreMessagesResponse]
 	// The node itself.
 	Check(context.Context, *connect.Request[adminpb.CheckRequest]) (*connect.Response[adminpb.CheckResponse], error)
 	Stats(context.Context, *connect.Request[adminpb.StatsRequest]) (*connect.Response[adminpb.StatsResponse], error)
@@ -256,6 +259,12 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("ListBackupGrants")),
 			connect.WithClientOptions(opts...),
 		),
+		restoreMessages: connect.NewClient[adminpb.RestoreMessagesRequest, adminpb.RestoreMessagesResponse](
+			httpClient,
+			baseURL+AdminRestoreMessagesProcedure,
+			connect.WithSchema(adminMethods.ByName("RestoreMessages")),
+			connect.WithClientOptions(opts...),
+		),
 		check: connect.NewClient[adminpb.CheckRequest, adminpb.CheckResponse](
 			httpClient,
 			baseURL+AdminCheckProcedure,
@@ -294,6 +303,7 @@ type adminClient struct {
 	grantBackup      *connect.Client[adminpb.GrantBackupRequest, adminpb.GrantBackupResponse]
 	revokeBackup     *connect.Client[adminpb.RevokeBackupRequest, adminpb.RevokeBackupResponse]
 	listBackupGrants *connect.Client[adminpb.ListBackupGrantsRequest, adminpb.ListBackupGrantsResponse]
+	restoreMessages  *connect.Client[adminpb.RestoreMessagesRequest, adminpb.RestoreMessagesResponse]
 	check            *connect.Client[adminpb.CheckRequest, adminpb.CheckResponse]
 	stats            *connect.Client[adminpb.StatsRequest, adminpb.StatsResponse]
 }
@@ -403,6 +413,11 @@ func (c *adminClient) ListBackupGrants(ctx context.Context, req *connect.Request
 	return c.listBackupGrants.CallUnary(ctx, req)
 }
 
+// RestoreMessages calls altmail.admin.v1.Admin.RestoreMessages.
+func (c *adminClient) RestoreMessages(ctx context.Context) *connect.ClientStreamForClient[adminpb.RestoreMessagesRequest, adminpb.RestoreMessagesResponse] {
+	return c.restoreMessages.CallClientStream(ctx)
+}
+
 // Check calls altmail.admin.v1.Admin.Check.
 func (c *adminClient) Check(ctx context.Context, req *connect.Request[adminpb.CheckRequest]) (*connect.Response[adminpb.CheckResponse], error) {
 	return c.check.CallUnary(ctx, req)
@@ -440,6 +455,7 @@ type AdminHandler interface {
 	GrantBackup(context.Context, *connect.Request[adminpb.GrantBackupRequest]) (*connect.Response[adminpb.GrantBackupResponse], error)
 	RevokeBackup(context.Context, *connect.Request[adminpb.RevokeBackupRequest]) (*connect.Response[adminpb.RevokeBackupResponse], error)
 	ListBackupGrants(context.Context, *connect.Request[adminpb.ListBackupGrantsRequest]) (*connect.Response[adminpb.ListBackupGrantsResponse], error)
+	RestoreMessages(context.Context, *connect.ClientStream[adminpb.RestoreMessagesRequest]) (*connect.Response[adminpb.RestoreMessagesResponse], error)
 	// The node itself.
 	Check(context.Context, *connect.Request[adminpb.CheckRequest]) (*connect.Response[adminpb.CheckResponse], error)
 	Stats(context.Context, *connect.Request[adminpb.StatsRequest]) (*connect.Response[adminpb.StatsResponse], error)
@@ -578,6 +594,12 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("ListBackupGrants")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminRestoreMessagesHandler := connect.NewClientStreamHandler(
+		AdminRestoreMessagesProcedure,
+		svc.RestoreMessages,
+		connect.WithSchema(adminMethods.ByName("RestoreMessages")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminCheckHandler := connect.NewUnaryHandler(
 		AdminCheckProcedure,
 		svc.Check,
@@ -634,6 +656,8 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminRevokeBackupHandler.ServeHTTP(w, r)
 		case AdminListBackupGrantsProcedure:
 			adminListBackupGrantsHandler.ServeHTTP(w, r)
+		case AdminRestoreMessagesProcedure:
+			adminRestoreMessagesHandler.ServeHTTP(w, r)
 		case AdminCheckProcedure:
 			adminCheckHandler.ServeHTTP(w, r)
 		case AdminStatsProcedure:
@@ -729,6 +753,10 @@ func (UnimplementedAdminHandler) RevokeBackup(context.Context, *connect.Request[
 
 func (UnimplementedAdminHandler) ListBackupGrants(context.Context, *connect.Request[adminpb.ListBackupGrantsRequest]) (*connect.Response[adminpb.ListBackupGrantsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.ListBackupGrants is not implemented"))
+}
+
+func (UnimplementedAdminHandler) RestoreMessages(context.Context, *connect.ClientStream[adminpb.RestoreMessagesRequest]) (*connect.Response[adminpb.RestoreMessagesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.RestoreMessages is not implemented"))
 }
 
 func (UnimplementedAdminHandler) Check(context.Context, *connect.Request[adminpb.CheckRequest]) (*connect.Response[adminpb.CheckResponse], error) {
