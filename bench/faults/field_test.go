@@ -3,16 +3,19 @@
 package faults
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"altmail.se/altmail/bench/faults/check"
 	"altmail.se/altmail/bench/faults/lan"
 )
 
@@ -99,5 +102,23 @@ func TestMend(t *testing.T) {
 	f.frail[n] = time.Now().Add(-2 * excuse)
 	if err := f.mend(n); !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "by itself") {
 		t.Errorf("ended long after: %v", err)
+	}
+}
+
+// TestJudged: a run that is told to end while it asks the nodes has found
+// nothing; one whose time to heal is over has.
+func TestJudged(t *testing.T) {
+	seen, asked := []check.Violation{{Rule: "presence"}}, []check.Violation{{Rule: "compare"}}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	for _, c := range []struct {
+		ctx  context.Context
+		want int
+	}{{t.Context(), 2}, {late, 2}, {stopped, 1}} {
+		if got := judged(c.ctx, slices.Clone(seen), asked); len(got) != c.want || got[0].Rule != "presence" {
+			t.Errorf("%v: %v", c.ctx.Err(), got)
+		}
 	}
 }

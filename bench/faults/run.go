@@ -396,17 +396,27 @@ func (r *trial) verify(ctx context.Context) ([]check.Violation, error) {
 		}
 	}
 	violations := check.All(r.rec.history())
-	violations = append(violations, r.heard(ctx, last)...)
+	asked := r.heard(ctx, last)
 	if err := r.equal(ctx); err != nil {
-		violations = append(violations, check.Violation{Rule: "compare", At: r.rec.now(), Text: err.Error()})
+		asked = append(asked, check.Violation{Rule: "compare", At: r.rec.now(), Text: err.Error()})
 	}
 	if err := r.c.Check(ctx); err != nil {
-		violations = append(violations, check.Violation{Rule: "check", At: r.rec.now(), Text: err.Error()})
+		asked = append(asked, check.Violation{Rule: "check", At: r.rec.now(), Text: err.Error()})
 	}
-	if len(violations) == 0 {
+	if violations = judged(ctx, violations, asked); len(violations) == 0 {
 		r.rec.forget(last)
 	}
 	return violations, nil
+}
+
+// judged joins what the history shows and what was asked of the nodes at the
+// end: when the run is told to end meanwhile, no answer is no finding. One that
+// did not come in time is.
+func judged(ctx context.Context, history, asked []check.Violation) []check.Violation {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return history
+	}
+	return append(history, asked...)
 }
 
 // equal compares all replicas. It asks again for a while: while leadership
