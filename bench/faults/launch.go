@@ -40,7 +40,10 @@ type Launch struct {
 	// Disks puts a disk that can be hurt under every data directory.
 	Disks     bool
 	DiskRules disk.Rules
-	Log       *slog.Logger
+	// CertFile and KeyFile are the certificate that mail clients are shown by
+	// every node; empty: each makes one of its own.
+	CertFile, KeyFile string
+	Log               *slog.Logger
 }
 
 // Start makes the cluster, runs it, and waits until it is healthy. It needs
@@ -146,6 +149,9 @@ func (c *Cluster) Make(ctx context.Context, name string, host *lan.Host) (*Node,
 	}
 	if c.launch.EraseWithin > 0 {
 		fmt.Fprintf(&b, "erase_within = %q\n", c.launch.EraseWithin)
+	}
+	if c.launch.CertFile != "" {
+		fmt.Fprintf(&b, "[tls]\ncert_file = %q\nkey_file = %q\n", c.launch.CertFile, c.launch.KeyFile)
 	}
 	if err := os.WriteFile(n.Config, []byte(b.String()), 0o600); err != nil {
 		return nil, err
