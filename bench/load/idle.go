@@ -107,65 +107,103 @@ func (w *waiter) do(_ context.Context, i int64) (done, error) {
 // IdleMemory opens connections that log in, select a mailbox and idle, and says
 // how much the server's memory grew by each. Target.PIDs must be known.
 func IdleMemory(ctx context.Context, t *Target, o IdleMemoryOptions) (*Result, error) {
-	if err := t.canRead(); err != nil {
-		return nil, err
-	}
 	if t.PIDs == nil {
 		return nil, badTarget("the server's processes are not known")
+	}
+	conns, r, err := o.open(ctx, t, "idle-memory")
+	if err != nil {
+		return nil, err
+	}
+	endAll(conns)
+	return r, nil
+}
+
+// open opens the connections. The result tells how long that took and, where
+// the server's processes are known, what memory.
+func (o *IdleMemoryOptions) open(ctx context.Context, t *Target, work string) ([]*waitingOnly, *Result, error) {
+	if err := t.canRead(); err != nil {
+		return nil, nil, err
 	}
 	if o.Connections == 0 {
 		o.Connections = 1000
 	}
 	if o.Connections < 0 || o.Connections > 20_000 {
-		return nil, badTarget("%d connections", o.Connections)
+		return nil, nil, badTarget("%d connections", o.Connections)
+	}
+	if err := checkFiles(o.Connections); err != nil {
+		return nil, nil, err
 	}
 	if o.Settle == 0 {
 		o.Settle = 2 * time.Second
 	}
 	conns := make([]*waitingOnly, o.Connections)
 	for i := range conns {
-		conns[i] = &waitingOnly{session: session{t: t, addr: turn(t.IMAP.Addrs, i), a: t.Accounts[i%len(t.Accounts)]}, mailbox: o.Mailbox}
-	}
-	end := func(list []*waitingOnly) {
-		for _, c := range list {
-			c.close()
-		}
+		// Each account is at every address, also where their numbers divide
+		// each other.
+		addr := turn(t.IMAP.Addrs, i%len(t.Accounts)+i/len(t.Accounts))
+		conns[i] = &waitingOnly{session: session{t: t, addr: addr, a: t.Accounts[i%len(t.Accounts)]}, mailbox: o.Mailbox}
 	}
 	// Once for every account and node, so that what a server keeps of an
 	// account is not counted as the connection's.
 	first := conns[:min(len(conns), max(len(t.Accounts), len(t.IMAP.Addrs)))]
-	err := openIdle(ctx, first, nil)
-	end(first)
+	err := openIdle(ctx, work, first, nil)
+	endAll(first)
 	if err != nil {
-		return nil, err
-	}
-	if !sleep(ctx, o.Settle) {
-		return nil, ctx.Err()
+		return nil, nil, err
 	}
 	m := &Memory{Connections: o.Connections}
-	if m.PSSBefore, m.RSSBefore, err = memory(t.tree()); err != nil {
-		return nil, err
+	if t.PIDs != nil {
+		if !sleep(ctx, o.Settle) {
+			return nil, nil, ctx.Err()
+		}
+		if m.PSSBefore, m.RSSBefore, err = memory(t.tree()); err != nil {
+			return nil, nil, err
+		}
 	}
-	r := &Result{Work: "idle-memory", Target: t.Name, Start: time.Now(), Connections: o.Connections, Ops: int64(o.Connections)}
-	defer end(conns)
-	began := time.Now()
-	if err := openIdle(ctx, conns, o.Progress); err != nil {
-		return nil, err
+	r := &Result{Work: work, Target: t.Name, Start: time.Now(), Connections: o.Connections, Ops: int64(o.Connections)}
+	if err := openIdle(ctx, work, conns, o.Progress); err != nil {
+		endAll(conns)
+		return nil, nil, err
 	}
-	r.Seconds = time.Since(began).Seconds()
+	r.Seconds = time.Since(r.Start).Seconds()
 	r.Rate = float64(r.Ops) / r.Seconds
-	if !sleep(ctx, o.Settle) {
-		return nil, ctx.Err()
+	if t.PIDs == nil {
+		return conns, r, nil
+	}
+	if err := m.after(ctx, t, o.Settle); err != nil {
+		endAll(conns)
+		return nil, nil, err
+	}
+	r.Memory = m
+	return conns, r, nil
+}
+
+// after measures once all connections are there.
+func (m *Memory) after(ctx context.Context, t *Target, settle time.Duration) (err error) {
+	if !sleep(ctx, settle) {
+		return ctx.Err()
 	}
 	pids := t.tree()
 	if m.PSSAfter, m.RSSAfter, err = memory(pids); err != nil {
-		return nil, err
+		return err
 	}
 	m.Processes = len(pids)
-	m.PSS = float64(m.PSSAfter-m.PSSBefore) / float64(o.Connections)
-	m.RSS = float64(m.RSSAfter-m.RSSBefore) / float64(o.Connections)
-	r.Memory = m
-	return r, nil
+	m.PSS = float64(m.PSSAfter-m.PSSBefore) / float64(m.Connections)
+	m.RSS = float64(m.RSSAfter-m.RSSBefore) / float64(m.Connections)
+	for _, pid := range pids {
+		_, rss, err := memory([]int{pid})
+		if err != nil {
+			return err
+		}
+		m.Each = append(m.Each, rss)
+	}
+	return nil
+}
+
+func endAll(conns []*waitingOnly) {
+	for _, c := range conns {
+		c.close()
+	}
 }
 
 type waitingOnly struct {
@@ -195,7 +233,7 @@ func (w *waitingOnly) close() {
 }
 
 // openIdle opens a few at a time: handshakes are dear.
-func openIdle(ctx context.Context, conns []*waitingOnly, progress func(Progress)) error {
+func openIdle(ctx context.Context, work string, conns []*waitingOnly, progress func(Progress)) error {
 	var mu sync.Mutex
 	opened := 0
 	var failed error
@@ -211,7 +249,7 @@ func openIdle(ctx context.Context, conns []*waitingOnly, progress func(Progress)
 				}
 				opened++
 				if progress != nil && opened%50 == 0 {
-					progress(Progress{Work: "idle-memory", Done: int64(opened), Total: int64(len(conns))})
+					progress(Progress{Work: work, Done: int64(opened), Total: int64(len(conns))})
 				}
 				mu.Unlock()
 			}

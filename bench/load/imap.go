@@ -354,6 +354,11 @@ func (c *imapClient) awaitExists(n int, deadline time.Time) error {
 	if err := c.SetDeadline(deadline); err != nil {
 		return &failure{"IDLE", err}
 	}
+	return c.hearExists(n)
+}
+
+// hearExists is awaitExists with the deadline that is set.
+func (c *imapClient) hearExists(n int) error {
 	var a answer
 	for c.exists < n {
 		l, err := c.next("IDLE", &a)

@@ -10,8 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/emersion/go-smtp"
 
 	"altmail.se/altmail/bench/corpus"
 )
@@ -157,6 +160,66 @@ func TestIdleMemory(t *testing.T) {
 	if m := r.Memory; m == nil || m.PSSBefore <= 0 || m.RSSAfter < m.PSSAfter || m.Connections != 40 || m.Processes < 1 ||
 		m.PSS != float64(m.PSSAfter-m.PSSBefore)/40 || m.RSS != float64(m.RSSAfter-m.RSSBefore)/40 {
 		t.Errorf("%+v", r.Memory)
+	}
+}
+
+// TestIdleCrowd: every connection of every account hears of each message, at
+// every address; one that does not is missed, and counted.
+func TestIdleCrowd(t *testing.T) {
+	list := accounts(2)
+	f, mem := newFakes(list...)
+	f.delivers = true
+	cert := certificate(t)
+	target := &Target{
+		Accounts: list, PIDs: func() []int { return []int{os.Getpid()} }, InsecureTLS: true,
+		IMAP:     IMAP{Addrs: []string{listenIMAP(t, mem, cert, true), listenIMAP(t, mem, cert, true)}, TLS: TLSImplicit},
+		Delivery: Delivery{Addrs: []string{f.listen(t, false, nil, false), f.listen(t, false, nil, false)}},
+	}
+	o := IdleCrowdOptions{Source: text, Rounds: 3}
+	o.Connections, o.Settle = 12, time.Millisecond
+	r, err := IdleCrowd(t.Context(), target, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Ops != 36 || r.Latency.Count != 36 || r.Failed() != 0 || r.Latency.Max <= 0 {
+		t.Errorf("%+v", r)
+	}
+	if m := r.Memory; m == nil || len(m.Each) != 1 || m.Each[0] <= 0 || m.RSSTold <= 0 {
+		t.Errorf("%+v", r.Memory)
+	}
+	for _, a := range list {
+		if n := len(f.got[a.Address]); n != 3 {
+			t.Errorf("%d messages for one account", n)
+		}
+	}
+	f.delivers, o.Timeout, o.Rounds = false, 50*time.Millisecond, 1
+	if r, err = IdleCrowd(t.Context(), target, o); err != nil || r.Ops != 0 || r.Errors[errMissed.Error()] != 12 {
+		t.Errorf("nothing arrives: %+v, %v", r, err)
+	}
+	// Without processes there are no figures of memory.
+	target.PIDs, f.delivers = nil, true
+	if r, err = IdleCrowd(t.Context(), target, o); err != nil || r.Ops != 12 || r.Memory != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+	// A refused message ends it.
+	f.answer = func() error { return &smtp.SMTPError{Code: 554, Message: "no"} }
+	if _, err = IdleCrowd(t.Context(), target, o); err == nil || !strings.Contains(err.Error(), "554") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestCheckFiles(t *testing.T) {
+	if err := checkFiles(1); err != nil {
+		t.Error(err)
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur < 1<<30 {
+		if err := checkFiles(int(limit.Cur)); !errors.Is(err, ErrTarget) {
+			t.Errorf("more than may be open: %v", err)
+		}
 	}
 }
 

@@ -106,6 +106,10 @@ type Memory struct {
 	RSSBefore   int64   `json:"rss_bytes_before"`
 	RSSAfter    int64   `json:"rss_bytes_after"`
 	Processes   int     `json:"processes"`
+	// Each is the RSS of each process afterwards, by process id.
+	Each []int64 `json:"rss_bytes_each,omitempty"`
+	// RSSTold is that of all once connections were told of mail.
+	RSSTold int64 `json:"rss_bytes_told,omitempty"`
 }
 
 // Kill is one failover: how long after the kill each survivor answered a write
@@ -204,6 +208,16 @@ func (r *Result) notes() []string {
 	}
 	if m := r.Memory; m != nil {
 		add("PSS %.1f KB RSS %.1f KB a connection", m.PSS/1000, m.RSS/1000)
+		if len(m.Each) > 1 {
+			each := make([]string, len(m.Each))
+			for i, b := range m.Each {
+				each[i] = fmt.Sprintf("%.0f", float64(b)/1e6)
+			}
+			add("RSS of processes %s MB", strings.Join(each, ", "))
+		}
+		if m.RSSTold > 0 {
+			add("RSS %.0f MB, %.0f MB after the notices", float64(m.RSSAfter)/1e6, float64(m.RSSTold)/1e6)
+		}
 	}
 	if len(r.Kills) > 0 {
 		whole := make([]float64, len(r.Kills))

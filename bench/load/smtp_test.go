@@ -299,6 +299,17 @@ func TestTargetChecks(t *testing.T) {
 			_, err := IdleMemory(context.Background(), t, IdleMemoryOptions{})
 			return err
 		},
+		"crowd without mail": func(t *Target) error {
+			t.Delivery.Addrs = nil
+			_, err := IdleCrowd(context.Background(), t, IdleCrowdOptions{Source: text})
+			return err
+		},
+		"crowd of too many": func(t *Target) error {
+			o := IdleCrowdOptions{Source: text}
+			o.Connections = 20_001
+			_, err := IdleCrowd(context.Background(), t, o)
+			return err
+		},
 		"failover without nodes": func(t *Target) error {
 			_, err := Failover(context.Background(), t, FailoverOptions{Source: text})
 			return err

@@ -195,6 +195,14 @@ type IdleMemoryOptions struct {
 	Progress    func(Progress)
 }
 
+// IdleCrowdOptions are those of IdleCrowd.
+type IdleCrowdOptions struct {
+	IdleMemoryOptions
+	Source  corpus.Source
+	Rounds  int           // messages to every account; 0: 3
+	Timeout time.Duration // an EXISTS later than this is missed; 0: 10 s
+}
+
 // LoginOptions are those of Login.
 type LoginOptions struct {
 	Options

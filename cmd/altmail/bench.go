@@ -21,7 +21,7 @@ type benchCmd struct {
 	Append   benchAppendCmd   `cmd:"" help:"Add messages by IMAP APPEND."`
 	Store    benchStoreCmd    `cmd:"" help:"Change flags of single messages by IMAP STORE."`
 	IMAP     benchIMAPCmd     `cmd:"" name:"imap" help:"Read a filled mailbox: SELECT, FETCH and SEARCH of many kinds."`
-	Idle     benchIdleCmd     `cmd:"" help:"Time from a delivery's answer to its EXISTS on an IDLE; or, with --memory, what idle connections cost."`
+	Idle     benchIdleCmd     `cmd:"" help:"Time from a delivery's answer to its EXISTS on an IDLE; with --memory, what idle connections cost; with --all, when each of very many is told."`
 	Login    benchLoginCmd    `cmd:"" help:"Log in and out by IMAP over new connections."`
 	Failover benchFailoverCmd `cmd:"" help:"Kill the node that leads, again and again, and time the first answered write on every survivor."`
 	Backfill benchBackfillCmd `cmd:"" help:"Stop a node, deliver mail, start it again, and time how long it takes until it holds everything, and what that costs the others."`
@@ -36,7 +36,7 @@ type benchTarget struct {
 	LMTP     []string `help:"Deliver by LMTP to these." placeholder:"ADDR" xor:"delivery"`
 	SMTPTLS  string   `name:"smtp-tls" help:"Encryption of deliveries: none, starttls, implicit." enum:"none,starttls,implicit" default:"none"`
 	IMAP     []string `help:"IMAP addresses, one a node." placeholder:"ADDR"`
-	IMAPTLS  string   `name:"imap-tls" help:"Encryption of IMAP: none, starttls, implicit. Default: none, and implicit for login and idle --memory." enum:",none,starttls,implicit" default:""`
+	IMAPTLS  string   `name:"imap-tls" help:"Encryption of IMAP: none, starttls, implicit. Default: none, and implicit for login, idle --memory and idle --all." enum:",none,starttls,implicit" default:""`
 	Accounts string   `help:"File of accounts, a line each: address, password, and the login name when it is not the address. Nobody else may read it." placeholder:"FILE" type:"path"`
 	Insecure bool     `help:"Accept any certificate."`
 	PID      []int    `help:"Processes of the server, with all their children: for CPU and memory." placeholder:"PID"`

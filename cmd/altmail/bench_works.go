@@ -98,7 +98,9 @@ type benchIdleCmd struct {
 	benchMail   `group:"Mail:"`
 	jsonFlag
 	Memory      int           `help:"Open so many idle connections and measure the server's memory instead." default:"0"`
-	Settle      time.Duration `help:"With --memory: wait so long before each measurement." default:"2s"`
+	All         int           `help:"Open so many idle connections over all accounts and nodes, deliver to every account and measure when each connection is told; with their memory." default:"0"`
+	Rounds      int           `help:"With --all: messages to every account." default:"3"`
+	Settle      time.Duration `help:"With --memory and --all: wait so long before each measurement." default:"2s"`
 	DeliverNode int           `help:"Which delivery address, from 0." default:"0"`
 	IMAPNode    int           `name:"imap-node" help:"Which IMAP address, from 0; -1 is the last." default:"-1"`
 	Timeout     time.Duration `help:"An EXISTS later than this is missed." default:"10s"`
@@ -108,6 +110,14 @@ func (c *benchIdleCmd) Run(e *env) error {
 	if c.Memory > 0 {
 		return c.with(e, c.JSON, load.TLSImplicit, func(ctx context.Context, t *load.Target) ([]*load.Result, error) {
 			r, err := load.IdleMemory(ctx, t, load.IdleMemoryOptions{Connections: c.Memory, Settle: c.Settle, Progress: progressLine(e)})
+			return one(r), err
+		})
+	}
+	if c.All > 0 {
+		return c.mail(e, c.JSON, load.TLSImplicit, c.benchMail, func(ctx context.Context, t *load.Target, m mail) ([]*load.Result, error) {
+			o := load.IdleCrowdOptions{Source: m, Rounds: c.Rounds, Timeout: c.Timeout}
+			o.Connections, o.Settle, o.Progress = c.All, c.Settle, progressLine(e)
+			r, err := load.IdleCrowd(ctx, t, o)
 			return one(r), err
 		})
 	}
