@@ -13,7 +13,6 @@ import (
 	"altmail.se/altmail/cluster/node"
 	"altmail.se/altmail/crypto/cryptfs"
 	"altmail.se/altmail/crypto/keyring"
-	"altmail.se/altmail/mailstore/state"
 )
 
 // erasedFact is when keys were last changed and the state last rewritten.
@@ -65,7 +64,9 @@ func (n *nodeProc) eraseOnce(ctx context.Context) error {
 	if err := errors.Join(n.journal.Renew(), node.ForgetDamaged(n.cfg.DataDir)); err != nil {
 		return err
 	}
-	if err := rotate(ctx, n.ring, n.db, stateDir(n.cfg), n.oldestLogKey); err != nil {
+	if err := rotate(ctx, n.ring, []rewritten{
+		{stateDir(n.cfg), n.db.Compact}, {searchDir(n.cfg), n.renewIndex},
+	}, n.oldestLogKey); err != nil {
 		return err
 	}
 	if err := n.ring.Put(erasedFact, strconv.AppendInt(nil, n.clock.now().Unix(), 10)); err != nil {
@@ -97,21 +98,34 @@ func (n *nodeProc) oldestLogKey() (keyring.Epoch, error) {
 	return oldest, nil
 }
 
-// rotate begins new log and file keys, rewrites the state, and destroys the
-// keys that nothing needs any more.
-func rotate(ctx context.Context, ring *keyring.Ring, db *state.DB, dir string, oldestLog func() (keyring.Epoch, error)) error {
+// rewritten is a folder of encrypted files, and what writes them anew under
+// the newest key.
+type rewritten struct {
+	dir     string
+	rewrite func(context.Context) error
+}
+
+// rotate begins new log and file keys, has the files rewritten, and destroys
+// the keys that nothing needs any more.
+func rotate(ctx context.Context, ring *keyring.Ring, files []rewritten, oldestLog func() (keyring.Epoch, error)) error {
 	if _, err := ring.NewLogKey(); err != nil {
 		return err
 	}
 	if _, err := ring.NewFileKey(); err != nil {
 		return err
 	}
-	if err := db.Compact(ctx); err != nil {
-		return err
-	}
-	used, err := cryptfs.EpochsInUse(vfs.Default, dir)
-	if err != nil {
-		return err
+	used := map[uint32]int{}
+	for _, f := range files {
+		if err := f.rewrite(ctx); err != nil {
+			return err
+		}
+		epochs, err := cryptfs.EpochsInUse(vfs.Default, f.dir)
+		if err != nil {
+			return err
+		}
+		for e, n := range epochs {
+			used[e] += n
+		}
 	}
 	var errs []error
 	// The former epoch stays until the next time: a file just made under it

@@ -56,7 +56,7 @@ func TestRotate(t *testing.T) {
 	oldest := keyring.Epoch(1)
 	for i := uint64(1); i <= 6; i++ {
 		put(i)
-		if err := rotate(t.Context(), ring, db, states, func() (keyring.Epoch, error) { return oldest, nil }); err != nil {
+		if err := rotate(t.Context(), ring, []rewritten{{states, db.Compact}}, func() (keyring.Epoch, error) { return oldest, nil }); err != nil {
 			t.Fatal(err)
 		}
 		used, err := cryptfs.EpochsInUse(vfs.Default, states)
@@ -84,7 +84,7 @@ func TestRotate(t *testing.T) {
 		t.Errorf("file keys %v are left, want the first and the last two", got)
 	}
 	failed := errors.New("no log")
-	if err := rotate(t.Context(), ring, db, states, func() (keyring.Epoch, error) { return 0, failed }); !errors.Is(err, failed) {
+	if err := rotate(t.Context(), ring, []rewritten{{states, db.Compact}}, func() (keyring.Epoch, error) { return 0, failed }); !errors.Is(err, failed) {
 		t.Errorf("an error is lost: %v", err)
 	}
 	if err := errors.Join(d.Close(), db.Close()); err != nil {
@@ -101,7 +101,7 @@ func TestRotate(t *testing.T) {
 	}
 	for i := uint64(7); i <= 8; i++ {
 		put(i)
-		if err := rotate(t.Context(), ring, db, states, func() (keyring.Epoch, error) { return 6, nil }); err != nil {
+		if err := rotate(t.Context(), ring, []rewritten{{states, db.Compact}}, func() (keyring.Epoch, error) { return 6, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"altmail.se/altmail/crypto/pki"
 	"altmail.se/altmail/frontend/admin"
 	"altmail.se/altmail/frontend/admin/adminpb"
+	"altmail.se/altmail/frontend/fulltext"
 )
 
 // mailTLSFact is where a self-signed certificate lies in the keyring.
@@ -100,7 +101,11 @@ func (n *nodeProc) serveJoin(ctx context.Context, conn net.Conn, exporter []byte
 
 // check is the admin API's consistency check.
 func (n *nodeProc) check(ctx context.Context, read bool) (*adminpb.CheckResponse, error) {
-	return n.states.check(ctx, n.bodies, read)
+	out, err := n.states.check(ctx, n.bodies, read)
+	if err == nil {
+		err = n.states.checkIndex(ctx, n.search, n.ring, n.lookup.Indexed(fulltext.Extract), read, out)
+	}
+	return out, err
 }
 
 // probes are the lines of /readyz.

@@ -224,8 +224,9 @@ func notify(state string) {
 	}
 }
 
-func stateDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "state") }
-func bodyDir(cfg *config.Config) string  { return filepath.Join(cfg.DataDir, "bodies") }
+func stateDir(cfg *config.Config) string  { return filepath.Join(cfg.DataDir, "state") }
+func searchDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "search") }
+func bodyDir(cfg *config.Config) string   { return filepath.Join(cfg.DataDir, "bodies") }
 
 // cores is how many passwords may be derived at a time.
 func cores() int { return max(runtime.GOMAXPROCS(0)/2, 1) }

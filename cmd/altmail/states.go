@@ -15,9 +15,11 @@ import (
 	"altmail.se/altmail/crypto/cryptfs"
 	"altmail.se/altmail/crypto/keyring"
 	"altmail.se/altmail/frontend/admin/adminpb"
+	"altmail.se/altmail/frontend/fulltext"
 	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/body"
 	"altmail.se/altmail/mailstore/lookup"
+	"altmail.se/altmail/mailstore/search"
 	"altmail.se/altmail/mailstore/state"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -265,5 +267,14 @@ func checkOffline(e *env, cfg *config.Config, read bool) (_ *adminpb.CheckRespon
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, bodies.Close()) }()
-	return s.check(e.ctx, bodies, read)
+	out, err := s.check(e.ctx, bodies, read)
+	if err != nil {
+		return nil, err
+	}
+	index, err := search.Open(cryptfs.New(vfs.Default, ring.Files()), searchDir(cfg), search.Options{Text: fulltext.Version})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, index.Close()) }()
+	return out, s.checkIndex(e.ctx, index, ring, nil, read, out)
 }

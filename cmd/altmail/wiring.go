@@ -29,6 +29,7 @@ import (
 	"altmail.se/altmail/crypto/pki"
 	"altmail.se/altmail/frontend/admin"
 	"altmail.se/altmail/frontend/auth"
+	"altmail.se/altmail/frontend/fulltext"
 	"altmail.se/altmail/frontend/imap"
 	"altmail.se/altmail/frontend/sasl"
 	"altmail.se/altmail/frontend/smtp"
@@ -39,6 +40,7 @@ import (
 	"altmail.se/altmail/mailstore/commit"
 	"altmail.se/altmail/mailstore/lookup"
 	"altmail.se/altmail/mailstore/roster"
+	"altmail.se/altmail/mailstore/search"
 	"altmail.se/altmail/mailstore/state"
 )
 
@@ -55,6 +57,7 @@ type nodeProc struct {
 	journal *journal.Journal
 	states  states
 	bodies  *body.Store
+	search  *search.Index
 	port    *transport.Transport
 	node    *node.Node
 	lookup  *lookup.Door
@@ -117,6 +120,12 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 		return nil, err
 	}
 	opened = append(opened, n.bodies.Close, n.port.Close)
+	if n.search, err = search.Open(cryptfs.New(vfs.Default, ring.Files()), searchDir(cfg), search.Options{
+		Text: fulltext.Version, Logger: log,
+	}); err != nil {
+		return nil, err
+	}
+	opened = append(opened, n.search.Close)
 	n.node = node.New(node.Config{
 		Dir: cfg.DataDir, Local: local, Peers: n.port, Layer: n.port.RaftLayer,
 		Gate: n.bodies, Keys: ring.Logs(), Tuning: tuning(cfg), Journal: n.journal,
@@ -130,7 +139,7 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 	}
 	dir := n.states.directory()
 	n.lookup = lookup.New(lookup.Config{
-		Groups: n.node, Ring: ring, Bodies: n.bodies, Directory: dir, Mail: n.states.get, Stale: cfg.StaleReads,
+		Groups: n.node, Ring: ring, Bodies: n.bodies, Search: n.search, Directory: dir, Mail: n.states.get, Stale: cfg.StaleReads,
 	})
 	n.commit = commit.New(commit.Config{
 		Groups: n.node, Members: n.others, Bodies: n.bodies, Lookup: n.lookup, Ring: ring,
@@ -328,6 +337,7 @@ func (n *nodeProc) start() error {
 	n.bg.Go(func() { n.commit.NewDriver().Run(n.ctx) })
 	n.bg.Go(n.renewals)
 	n.bg.Go(n.erase)
+	n.index()
 
 	var services []service
 	add := func(name string, addrs []string, s *smtp.Server) {
@@ -409,6 +419,6 @@ func (n *nodeProc) stop() error {
 	}
 	errs = append(errs, n.bodies.Close(), n.journal.Close())
 	errs = append(errs, wait(closeTime, n.bg.Wait))
-	errs = append(errs, n.db.Close())
+	errs = append(errs, n.search.Close(), n.db.Close())
 	return errors.Join(errs...)
 }

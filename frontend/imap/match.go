@@ -1,24 +1,22 @@
 package imap
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
-	"io"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/htmlindex"
 
-	"altmail.se/altmail/frontend/collate"
+	"altmail.se/altmail/frontend/fulltext"
 	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/frontend/message"
 	"altmail.se/altmail/mailstore"
+	"altmail.se/altmail/mailstore/lookup"
 )
 
 // verdict is what a search key says of a message.
@@ -73,7 +71,8 @@ type matcher struct {
 	day     int
 	since   time.Time
 	field   []string
-	needle  needle
+	needle  fulltext.Needle
+	found   atomic.Pointer[lookup.Found] // what the index knows of it; nil: nothing
 }
 
 // compile makes a search of a mailbox ready: numbers become UIDs, texts are
@@ -147,7 +146,7 @@ func (c *call) compileKey(k *imapwire.SearchKey, b *view, decode func(string) (s
 	case imapwire.SearchBody, imapwire.SearchText:
 		m.cost = costBody
 		m.needle, err = newNeedle(k.Text, decode)
-		if m.needle.empty() {
+		if m.needle.Empty() {
 			m.op, m.cost = imapwire.SearchAll, costNone
 		}
 	}
@@ -272,6 +271,11 @@ func (m *matcher) evalRow(c *candidate) bool {
 }
 
 func (m *matcher) evalContent(c *candidate) verdict {
+	if f := m.found.Load(); f != nil {
+		if hit, known := f.Verdict(c.row.Content); known {
+			return verdictOf(hit)
+		}
+	}
 	if c.o == nil {
 		return maybe
 	}
@@ -287,17 +291,11 @@ func (m *matcher) evalContent(c *candidate) verdict {
 	if !c.deep {
 		return maybe
 	}
+	zone := fulltext.Body
 	if m.op == imapwire.SearchText {
-		h, err := c.o.header()
-		if err != nil {
-			c.err = err
-			return never
-		}
-		if m.needle.inFields(c.o.content.Prefix, "") || m.needle.inFields(h, "") {
-			return yes
-		}
+		zone = fulltext.Header
 	}
-	found, err := m.needle.inBody(c)
+	found, err := m.needle.InMessage(c.ctx, c.o, zone)
 	if err != nil {
 		c.err = err
 		return never
@@ -333,13 +331,13 @@ func (m *matcher) sent(c *candidate) verdict {
 }
 
 func (m *matcher) header(c *candidate) verdict {
-	if m.needle.inFields(c.o.content.Prefix, m.field[0]) {
+	if m.needle.InField(c.o.content.Prefix, m.field[0]) {
 		return yes
 	}
-	room := buffers.Get().(*[]byte)
-	defer buffers.Put(room)
+	room := summaryRooms.Get().(*[]byte)
+	defer summaryRooms.Put(room)
 	if block, ok := c.o.sum.AppendFields((*room)[:0], m.field); ok {
-		return verdictOf(m.needle.inFields(block, m.field[0]))
+		return verdictOf(m.needle.InField(block, m.field[0]))
 	}
 	if !c.deep {
 		return maybe
@@ -349,170 +347,16 @@ func (m *matcher) header(c *candidate) verdict {
 		c.err = err
 		return never
 	}
-	return verdictOf(m.needle.inFields(h, m.field[0]))
+	return verdictOf(m.needle.InField(h, m.field[0]))
 }
 
-// buffers are what texts are read into while they are searched.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+// summaryRooms are what fields of summaries are read into.
+var summaryRooms = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-// needle is a text that is looked for as i;unicode-casemap does (RFC 5255
-// section 4.2).
-type needle struct{ folded []byte }
-
-func newNeedle(s string, decode func(string) (string, error)) (needle, error) {
+func newNeedle(s string, decode func(string) (string, error)) (fulltext.Needle, error) {
 	s, err := decode(s)
 	if err != nil {
-		return needle{}, &imapwire.SyntaxError{Text: "Text is not in the charset of the search"}
+		return fulltext.Needle{}, &imapwire.SyntaxError{Text: "Text is not in the charset of the search"}
 	}
-	return needle{collate.Append(nil, []byte(s))}, nil
-}
-
-func (n *needle) empty() bool { return len(n.folded) == 0 }
-
-func (n *needle) in(text []byte) bool {
-	room := buffers.Get().(*[]byte)
-	defer buffers.Put(room)
-	folded := collate.Append((*room)[:0], text)
-	return bytes.Contains(folded, n.folded)
-}
-
-// inFields looks in the decoded values of the fields with a name; without one,
-// in all, and in the names as well.
-func (n *needle) inFields(block []byte, name string) bool {
-	for f := range message.Fields(block) {
-		if name != "" {
-			if len(f.Name) == len(name) && strings.EqualFold(string(f.Name), name) &&
-				(n.empty() || n.in(message.DecodeWords(message.Unfold(f.Value)))) {
-				return true
-			}
-			continue
-		}
-		if n.in(message.DecodeWords(message.Unfold(f.Raw))) {
-			return true
-		}
-	}
-	return false
-}
-
-// inBody looks in the text parts and in the headers of contained messages.
-func (n *needle) inBody(c *candidate) (bool, error) {
-	o := c.o
-	x, err := o.tree()
-	if err != nil {
-		return false, err
-	}
-	if err := o.open(); err != nil {
-		return false, err
-	}
-	for i := range x.Parts {
-		p := &x.Parts[i]
-		if p.Made {
-			continue
-		}
-		var found bool
-		switch {
-		case p.Kind == message.Message && p.Child >= 0:
-			h := x.Parts[p.Child].Header
-			b, err := o.read(o.prefix()+int64(h.Off), int64(min(h.Len, 1<<20)))
-			if err != nil {
-				return false, err
-			}
-			found = n.inFields(b, "")
-		case p.Kind == message.Leaf && strings.EqualFold(string(p.Type), "text"):
-			if found, err = n.inPart(c.ctx, o, p); err != nil {
-				return false, err
-			}
-		}
-		if found {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-func (n *needle) inPart(ctx context.Context, o *octets, p *message.Part) (bool, error) {
-	var r io.Reader = io.NewSectionReader(o.body, o.prefix()+int64(p.Body.Off), int64(p.Body.Len))
-	in := readers.Get().(*bufio.Reader)
-	in.Reset(r)
-	defer func() {
-		in.Reset(nil)
-		readers.Put(in)
-	}()
-	var err error
-	if isUTF8(p) {
-		r, err = p.NewDecoder(in)
-	} else {
-		r, err = p.NewTextReader(in)
-	}
-	if err != nil {
-		return false, nil // an unknown encoding holds no text
-	}
-	found, err := n.inStream(ctx, r)
-	if errors.Is(err, message.ErrBadEncoding) {
-		err = nil
-	}
-	return found, err
-}
-
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
-
-// isUTF8 reports whether a part needs no conversion.
-func isUTF8(p *message.Part) bool {
-	cs, _ := p.Param("charset")
-	switch strings.ToLower(string(cs)) {
-	case "", "us-ascii", "ascii", "utf-8", "utf8":
-		return true
-	}
-	return false
-}
-
-// inStream looks in a stream of UTF-8. It holds a bounded part of it.
-func (n *needle) inStream(ctx context.Context, r io.Reader) (bool, error) {
-	room, room2 := buffers.Get().(*[]byte), buffers.Get().(*[]byte)
-	defer buffers.Put(room)
-	defer buffers.Put(room2)
-	in := *room
-	window := (*room2)[:0] // folded
-	rest := 0              // of in, the beginning of a rune
-	for {
-		m, err := r.Read(in[rest:])
-		if cerr := ctx.Err(); cerr != nil {
-			return false, cerr
-		}
-		chunk := in[:rest+m]
-		keep := 0
-		if err == nil {
-			keep = incomplete(chunk)
-		}
-		window = collate.Append(window, chunk[:len(chunk)-keep])
-		rest = copy(in, chunk[len(chunk)-keep:])
-		if bytes.Contains(window, n.folded) {
-			*room2 = window[:cap(window)]
-			return true, nil
-		}
-		if over := len(window) - (len(n.folded) - 1); over > 0 {
-			window = window[:copy(window, window[over:])]
-		}
-		if err != nil {
-			*room2 = window[:cap(window)]
-			if errors.Is(err, io.EOF) {
-				err = nil
-			}
-			return false, err
-		}
-	}
-}
-
-// incomplete returns how many bytes at the end are the beginning of a rune.
-func incomplete(b []byte) int {
-	for i := 1; i <= min(len(b), utf8.UTFMax-1); i++ {
-		c := b[len(b)-i]
-		if utf8.RuneStart(c) {
-			if c >= utf8.RuneSelf && !utf8.FullRune(b[len(b)-i:]) {
-				return i
-			}
-			return 0
-		}
-	}
-	return 0
+	return fulltext.NewNeedle(s), nil
 }

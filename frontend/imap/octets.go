@@ -88,6 +88,18 @@ func (o *octets) header() ([]byte, error) {
 	return o.block, nil
 }
 
+// Prefix, Header, Tree and Octets make it a fulltext.Source.
+func (o *octets) Prefix() []byte { return o.content.Prefix }
+
+func (o *octets) Header() ([]byte, error) { return o.header() }
+
+func (o *octets) Tree() (*message.Index, error) { return o.tree() }
+
+func (o *octets) Octets() (io.ReaderAt, error) {
+	err := o.open()
+	return o.body, err
+}
+
 // tree returns the index with its parts. A message whose tree is too large for
 // a summary is parsed anew.
 func (o *octets) tree() (*message.Index, error) {

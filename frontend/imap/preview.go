@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"altmail.se/altmail/frontend/fulltext"
 	"altmail.se/altmail/frontend/message"
 	"altmail.se/altmail/mailstore"
 )
@@ -118,7 +119,7 @@ func (o *octets) previewPart(p *message.Part, isHTML bool) ([]byte, error) {
 	}
 	if int64(p.Body.Len) > limit {
 		// It was cut in the middle of something.
-		raw = raw[:len(raw)-incomplete(raw)]
+		raw = raw[:len(raw)-fulltext.Incomplete(raw)]
 	}
 	if isHTML {
 		return squeezePreview(stripHTML(raw)), nil

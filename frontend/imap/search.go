@@ -103,6 +103,61 @@ type searchRun struct {
 	cur     cursor
 	// progress is told, if it is set.
 	progress *progress
+
+	asked  sync.Once // whether the full-text index was
+	askErr error
+}
+
+// readAnyway is how many messages of a batch are opened rather than the index
+// asked, which is about a whole account.
+const readAnyway = 8
+
+// maxTexts bounds the texts that the index is asked for in one command: an
+// answer takes an eighth of an octet for each message of the account.
+const maxTexts = 64
+
+// textKey is a text that the index was asked for.
+type textKey struct {
+	account *lookup.Account
+	text    string
+	body    bool
+}
+
+// ask asks the full-text index for the texts of a search, once. It may be
+// called on other goroutines than the session's.
+func (r *searchRun) ask(ctx context.Context) error {
+	r.asked.Do(func() { r.askErr = r.askFor(ctx, r.root) })
+	return r.askErr
+}
+
+func (r *searchRun) askFor(ctx context.Context, m *matcher) error {
+	for _, k := range m.kids {
+		if err := r.askFor(ctx, k); err != nil {
+			return err
+		}
+	}
+	if m.op != imapwire.SearchBody && m.op != imapwire.SearchText || r.progress == nil {
+		return nil
+	}
+	key := textKey{r.c.s.account, string(m.needle.Folded()), m.op == imapwire.SearchBody}
+	f := r.c.texts[key]
+	if f == nil && len(r.c.texts) >= maxTexts {
+		return nil
+	}
+	if f == nil {
+		// An answer is about all of the account: that of one mailbox is that of
+		// the next.
+		var err error
+		if f, err = key.account.Search(ctx, m.needle.Folded(), key.body, r.progress.total); err != nil {
+			return err
+		}
+		if r.c.texts == nil {
+			r.c.texts = map[textKey]*lookup.Found{}
+		}
+		r.c.texts[key] = f
+	}
+	m.found.Store(f)
+	return nil
 }
 
 // searchBatch is the part of a search that is about a few messages. It may be
@@ -267,14 +322,12 @@ func (b *searchBatch) decide() error {
 	if s.rev2 {
 		cand.recentFrom = 1<<32 - 1
 	}
-	// What the rows alone decide.
-	b.verdicts, b.ids = b.verdicts[:0], b.ids[:0]
-	for i := range b.rows {
-		cand.row = &b.rows[i]
-		answer := b.r.root.eval(&cand)
-		if b.verdicts = append(b.verdicts, answer); answer == maybe {
-			b.ids = append(b.ids, cand.row.Content)
+	b.evalRows(&cand)
+	if len(b.ids) > readAnyway && b.r.root.cost >= costBody {
+		if err := b.r.ask(b.ctx); err != nil {
+			return err
 		}
+		b.evalRows(&cand)
 	}
 	if len(b.ids) == 0 {
 		return nil
@@ -299,6 +352,18 @@ func (b *searchBatch) decide() error {
 		k++
 	}
 	return nil
+}
+
+// evalRows finds what the rows alone decide, and the index.
+func (b *searchBatch) evalRows(cand *candidate) {
+	b.verdicts, b.ids = b.verdicts[:0], b.ids[:0]
+	for i := range b.rows {
+		cand.row = &b.rows[i]
+		answer := b.r.root.eval(cand)
+		if b.verdicts = append(b.verdicts, answer); answer == maybe {
+			b.ids = append(b.ids, cand.row.Content)
+		}
+	}
 }
 
 // open decides on a message by its summary or, if that does not do, by its

@@ -423,6 +423,9 @@ type call struct {
 	numbered bool
 	// done is set when the tagged response was written already.
 	done bool
+	// texts are what the full-text index said in this command. Searches of one
+	// command follow each other, so that it needs no lock.
+	texts map[textKey]*lookup.Found
 }
 
 // uid reports whether the command is one of the UID commands.

@@ -339,7 +339,7 @@ func runStory(t *testing.T, in string) string {
 	validity := "0"
 	var set []func(*Config)
 	var k *kit
-	var opts storetest.Options
+	opts := indexed
 	lines := strings.Split(strings.TrimRight(in, "\n"), "\n")
 	get := func(name string) *client {
 		if k == nil {

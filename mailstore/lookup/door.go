@@ -33,6 +33,9 @@ type Config struct {
 	Groups Groups
 	Ring   Ring
 	Bodies Bodies
+	// Search finds texts without opening bodies; nil: it is not there, and
+	// bodies are opened.
+	Search Searcher
 	// Directory and Mail are the states on this node.
 	Directory *state.Directory
 	Mail      func(cluster.GroupID) (*state.Mail, bool)

@@ -33,6 +33,8 @@ type Stack struct {
 	Lookup *lookup.Door
 	Commit *commit.Door
 	Feed   *change.Feed
+	// Search is the full-text index, when Options.Extract is given.
+	Search *Search
 	Ring   *keyring.Ring
 	Bodies *body.Store
 	State  *state.DB
@@ -59,6 +61,9 @@ type Options struct {
 	Accounts int
 	// Stale is lookup.Config's.
 	Stale bool
+	// Extract makes the stack keep a full-text index, which is brought up to
+	// date before each search.
+	Extract lookup.Extract
 	// FS is the file system under state and bodies; one in memory.
 	FS vfs.FS
 }
@@ -85,10 +90,18 @@ func NewWith(t testing.TB, opts Options) *Stack {
 	if opts.Bodies != nil {
 		read = opts.Bodies(read)
 	}
-	s.Lookup = lookup.New(lookup.Config{
+	cfg := lookup.Config{
 		Groups: s, Ring: s.Ring, Bodies: read, Directory: s.dir, Mail: s.MailState,
 		Timeout: opts.Timeout, Accounts: opts.Accounts, Stale: opts.Stale,
-	})
+	}
+	if opts.Extract != nil {
+		s.Search = newSearch(s, opts.FS)
+		cfg.Search = s.Search
+	}
+	s.Lookup = lookup.New(cfg)
+	if opts.Extract != nil {
+		s.Search.start(s.Lookup.Indexed(opts.Extract))
+	}
 	s.Commit = commit.New(commit.Config{
 		Groups: s, Bodies: s.Bodies, Lookup: s.Lookup, Ring: s.Ring, Directory: s.dir, Mail: s.MailState,
 		Timeout: opts.Timeout, HandoffTimeout: opts.HandoffTimeout, Now: s.Now,
@@ -183,6 +196,9 @@ func (s *Stack) close() {
 	}
 	s.Commit.Close()
 	s.Check()
+	if s.Search != nil {
+		s.closed(s.Search.Index.Close())
+	}
 	for _, m := range s.mails {
 		s.closed(m.Close())
 	}

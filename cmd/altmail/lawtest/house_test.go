@@ -212,7 +212,7 @@ var formats = []string{
 	"cluster/group", "cluster/logstore", "cluster/snapshot", "cluster/transport",
 	"crypto/cryptfs", "crypto/keyring", "crypto/pki", "crypto/seal",
 	"frontend/message",
-	"mailstore/backup/repo", "mailstore/backup/source", "mailstore/body", "mailstore/command", "mailstore/lookup", "mailstore/state",
+	"mailstore/backup/repo", "mailstore/backup/source", "mailstore/body", "mailstore/command", "mailstore/lookup", "mailstore/search", "mailstore/state",
 }
 
 // TestPapers: what must lie beside the code.

@@ -1,4 +1,4 @@
-package imap
+package fulltext
 
 import (
 	"bytes"
@@ -29,10 +29,7 @@ func TestInStream(t *testing.T) {
 		}{
 			{with, "nädEL", true}, {with, "na", true}, {text, "na", false}, {text, "nädel", false}, {with, "del", true}, {text, "del", false},
 		} {
-			n, err := newNeedle(c.needle, func(s string) (string, error) { return s, nil })
-			if err != nil {
-				t.Fatal(err)
-			}
+			n := NewNeedle(c.needle)
 			got, err := n.inStream(context.Background(), strings.NewReader(c.in))
 			if err != nil || got != c.want {
 				t.Fatalf("%q in %d octets: %v, %v", c.needle, len(c.in), got, err)
@@ -49,10 +46,7 @@ func TestInStream(t *testing.T) {
 func TestInStreamStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	n, err := newNeedle("x", func(s string) (string, error) { return s, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := NewNeedle("x")
 	if _, err := n.inStream(ctx, bytes.NewReader(make([]byte, 1<<20))); err == nil {
 		t.Error("goes on for a client that is gone")
 	}
@@ -60,7 +54,7 @@ func TestInStreamStops(t *testing.T) {
 
 func TestIncomplete(t *testing.T) {
 	for in, want := range map[string]int{"": 0, "a": 0, "ä": 0, "ä\xc3": 1, "a\xe2\x82": 2, "\xf0\x9f\x98": 3, "\x82\x82\x82": 0, "€": 0, "\xff": 0} {
-		if got := incomplete([]byte(in)); got != want {
+		if got := Incomplete([]byte(in)); got != want {
 			t.Errorf("%q: %d, want %d", in, got, want)
 		}
 	}
@@ -69,10 +63,7 @@ func TestIncomplete(t *testing.T) {
 func BenchmarkInStream(b *testing.B) {
 	for _, needle := range []string{"needle", "nädel"} {
 		text := strings.Repeat("The quick brown fox jumps over the lazy dog. ", 20000)
-		n, err := newNeedle(needle, func(s string) (string, error) { return s, nil })
-		if err != nil {
-			b.Fatal(err)
-		}
+		n := NewNeedle(needle)
 		b.Run(needle, func(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			for b.Loop() {
