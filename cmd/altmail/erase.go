@@ -65,7 +65,8 @@ func (n *nodeProc) eraseOnce(ctx context.Context) error {
 		return err
 	}
 	if err := rotate(ctx, n.ring, []rewritten{
-		{stateDir(n.cfg), n.db.Compact}, {searchDir(n.cfg), n.renewIndex},
+		{stateDir(n.cfg), n.db.Compact},
+		{searchDir(n.cfg), func(ctx context.Context) error { return renewIndex(ctx, n.ring, n.search) }},
 	}, n.oldestLogKey); err != nil {
 		return err
 	}

@@ -43,11 +43,11 @@ func (n *nodeProc) index() {
 	})
 }
 
-// renewIndex writes the files of the search index anew that are not under the
+// renewIndex writes the files of a search index anew that are not under the
 // newest file key.
-func (n *nodeProc) renewIndex(ctx context.Context) error {
-	current, _ := n.ring.Files().FileKey()
-	return n.search.Renew(ctx, func(path string) (bool, error) {
+func renewIndex(ctx context.Context, ring *keyring.Ring, x *search.Index) error {
+	current, _ := ring.Files().FileKey()
+	return x.Renew(ctx, func(path string) (bool, error) {
 		e, ok, err := cryptfs.Epoch(vfs.Default, path)
 		return ok && e != current, err
 	})

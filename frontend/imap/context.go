@@ -49,6 +49,8 @@ func (r *searchRun) follow(keys []imapwire.SortKey, where string) {
 		refuse = "Too many contexts"
 	case len(r.order) > maxContextResult:
 		refuse = "Too many messages"
+	case r.scored:
+		refuse = "Not by relevancy"
 	case r.root.cost >= costBody:
 		refuse = "Not for searches of bodies"
 	}

@@ -72,7 +72,7 @@ func strangeLetter(rnd *rand.Rand) string {
 			case 0:
 				raw[i] = byte(1 + rnd.IntN(255))
 			case 1:
-				raw = raw[:max(i, 20)]
+				raw = raw[:min(len(raw), max(i, 20))]
 			case 2:
 				raw = append(raw[:i:i], raw[min(len(raw), i+rnd.IntN(10)):]...)
 			}
@@ -139,5 +139,55 @@ func TestIndexTwin(t *testing.T) {
 	}
 	if after.Searches == 0 || after.Failed > 0 || after.Dropped > 0 {
 		t.Errorf("%+v", after)
+	}
+}
+
+// TestFuzzyTwin: with the index, fuzzy searches and how relevant messages are
+// come out the same.
+func TestFuzzyTwin(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(6, 6))
+	k := newKitWith(t, indexed, nil)
+	c := k.login("alice")
+	for range 60 {
+		raw := strangeLetter(rnd)
+		if !strings.Contains(raw, "\x00") {
+			c.ok(fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", len(raw), raw))
+		}
+	}
+	c.ok("SELECT INBOX")
+	different := map[string]bool{}
+	for _, text := range []string{"meeting", "möte meeting", "42 x", "smörgåsbord, naïve!", "bold", "inner meeting", "absent meeting"} {
+		lit := fmt.Sprintf("{%d+}\r\n%s", len(text), text)
+		for _, cmd := range []string{
+			"SEARCH RETURN (RELEVANCY ALL) CHARSET UTF-8 FUZZY TEXT " + lit,
+			"SEARCH RETURN (RELEVANCY ALL COUNT) CHARSET UTF-8 OR FUZZY BODY " + lit + " FUZZY SUBJECT " + lit,
+			"SORT RETURN (RELEVANCY ALL) (RELEVANCY DATE) UTF-8 FUZZY TEXT " + lit,
+			"SORT (REVERSE RELEVANCY) UTF-8 FUZZY BODY " + lit,
+		} {
+			k.stack.Search.Off(true)
+			want := c.ok(cmd)
+			k.stack.Search.Off(false)
+			got := c.ok(cmd)
+			// The tags differ.
+			cut := func(lines []string) string {
+				_, rest, ok := strings.Cut(strings.Join(lines, "\n"), ")")
+				if !ok {
+					return strings.Join(lines, "\n")
+				}
+				return rest
+			}
+			if cut(got) != cut(want) {
+				t.Fatalf("%q: %q, want %q", cmd, got, want)
+			}
+			if _, scores, ok := strings.Cut(cut(want), "RELEVANCY ("); ok {
+				scores, _, _ = strings.Cut(scores, ")")
+				for _, s := range strings.Fields(scores) {
+					different[s] = true
+				}
+			}
+		}
+	}
+	if len(different) < 4 {
+		t.Errorf("relevancies are only %v", different)
 	}
 }

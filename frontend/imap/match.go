@@ -78,6 +78,7 @@ type matcher struct {
 // compile makes a search of a mailbox ready: numbers become UIDs, texts are
 // decoded.
 func (c *call) compile(q *imapwire.Search, b *view) (*matcher, error) {
+	c.scorers = nil
 	decode := func(s string) (string, error) {
 		if !utf8.ValidString(s) {
 			return "", &imapwire.SyntaxError{Text: "Text is not in the charset of the search"}
@@ -98,6 +99,9 @@ func (c *call) compile(q *imapwire.Search, b *view) (*matcher, error) {
 }
 
 func (c *call) compileKey(k *imapwire.SearchKey, b *view, decode func(string) (string, error), now time.Time) (*matcher, error) {
+	if k.Op == imapwire.SearchFuzzy {
+		return c.compileFuzzy(&k.Kids[0], b, decode, now)
+	}
 	m := &matcher{op: k.Op, cost: costRow}
 	for i := range k.Kids {
 		kid, err := c.compileKey(&k.Kids[i], b, decode, now)

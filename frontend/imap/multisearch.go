@@ -126,7 +126,7 @@ func (c *call) searchOne(ctx context.Context, q *imapwire.MultiSearch, f *found,
 		// takes it (RFC 7377 section 2).
 		b = &view{owner: f.owner, rights: f.rights, id: box.ID, list: newUIDList(uids), recentFrom: box.RecentFrom}
 	}
-	r := &searchRun{c: c, box: b, modseq: q.ModSeq, progress: told}
+	r := &searchRun{c: c, box: b, modseq: q.ModSeq, progress: told, scored: q.Relevancy}
 	var err error
 	if r.root, err = c.compile(&q.Search, b); err != nil {
 		return err

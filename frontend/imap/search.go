@@ -44,7 +44,7 @@ func (c *call) search(q *imapwire.Search) (*searchRun, error) {
 		return nil, errUIDRequired
 	}
 	c.numbered = q.Numbered
-	r := &searchRun{c: c, box: c.s.box, modseq: q.ModSeq}
+	r := &searchRun{c: c, box: c.s.box, modseq: q.ModSeq, scored: q.Relevancy}
 	var err error
 	if r.root, err = c.compile(q, r.box); err != nil {
 		return nil, err
@@ -104,6 +104,9 @@ type searchRun struct {
 	// progress is told, if it is set.
 	progress *progress
 
+	scored bool    // whether relevancies are wanted
+	scores []uint8 // of found, then
+
 	asked  sync.Once // whether the full-text index was
 	askErr error
 }
@@ -126,7 +129,17 @@ type textKey struct {
 // ask asks the full-text index for the texts of a search, once. It may be
 // called on other goroutines than the session's.
 func (r *searchRun) ask(ctx context.Context) error {
-	r.asked.Do(func() { r.askErr = r.askFor(ctx, r.root) })
+	r.asked.Do(func() {
+		r.askErr = r.askFor(ctx, r.root)
+		if !r.scored {
+			return
+		}
+		for _, s := range r.c.scorers {
+			for _, p := range s {
+				r.askErr = errors.Join(r.askErr, r.askFor(ctx, p.m))
+			}
+		}
+	})
 	return r.askErr
 }
 
@@ -139,7 +152,7 @@ func (r *searchRun) askFor(ctx context.Context, m *matcher) error {
 	if m.op != imapwire.SearchBody && m.op != imapwire.SearchText || r.progress == nil {
 		return nil
 	}
-	key := textKey{r.c.s.account, string(m.needle.Folded()), m.op == imapwire.SearchBody}
+	key := textKey{r.box.owner, string(m.needle.Folded()), m.op == imapwire.SearchBody}
 	f := r.c.texts[key]
 	if f == nil && len(r.c.texts) >= maxTexts {
 		return nil
@@ -170,6 +183,7 @@ type searchBatch struct {
 
 	rows     []mailstore.Message
 	verdicts []verdict
+	scores   []uint8
 	ids      []mailstore.ContentID
 	gathered lookup.Gathered
 	content  lookup.Content
@@ -185,11 +199,14 @@ func (r *searchRun) number(u mailstore.UID) uint32 {
 	return r.box.list.seq(u)
 }
 
-func (r *searchRun) add(m *mailstore.Message) {
+func (r *searchRun) add(m *mailstore.Message, score uint8) {
 	if r.cur.seq(m.UID) == 0 || r.box.isGone(m.UID) {
 		return // not announced, or expunged
 	}
 	r.found = append(r.found, m.UID)
+	if r.scored {
+		r.scores = append(r.scores, score)
+	}
 	if r.modseq {
 		r.modseqs = append(r.modseqs, m.ModSeq)
 		r.highest = max(r.highest, m.ModSeq)
@@ -233,7 +250,7 @@ func (r *searchRun) look(ctx context.Context, uids []mailstore.Range) error {
 			r.box.list.each(rg, func(u mailstore.UID) {
 				cand.row.UID = u
 				if r.root.eval(&cand) == yes {
-					r.add(cand.row)
+					r.add(cand.row, 100)
 				}
 			})
 		}
@@ -293,7 +310,7 @@ func (r *searchRun) scan(ctx context.Context, uids []mailstore.Range) error {
 		}
 		for i := range b.rows {
 			if b.verdicts[i] == yes {
-				r.add(&b.rows[i])
+				r.add(&b.rows[i], b.scores[i])
 			}
 		}
 		n := len(b.rows)
@@ -338,7 +355,7 @@ func (b *searchBatch) decide() error {
 	v.Close()
 	k := 0
 	for i := range b.rows {
-		if b.verdicts[i] != maybe {
+		if !b.opens(b.verdicts[i]) {
 			continue
 		}
 		if err := b.ctx.Err(); err != nil {
@@ -346,7 +363,7 @@ func (b *searchBatch) decide() error {
 		}
 		cand.row = &b.rows[i]
 		var err error
-		if b.verdicts[i], err = b.open(k, &cand); err != nil {
+		if b.verdicts[i], b.scores[i], err = b.open(k, &cand); err != nil {
 			return err
 		}
 		k++
@@ -354,13 +371,20 @@ func (b *searchBatch) decide() error {
 	return nil
 }
 
+// opens reports whether a message has to be opened: to decide on it, or to tell
+// how relevant it is.
+func (b *searchBatch) opens(v verdict) bool {
+	return v == maybe || v == yes && b.r.scored && len(b.r.c.scorers) > 0
+}
+
 // evalRows finds what the rows alone decide, and the index.
 func (b *searchBatch) evalRows(cand *candidate) {
-	b.verdicts, b.ids = b.verdicts[:0], b.ids[:0]
+	b.verdicts, b.scores, b.ids = b.verdicts[:0], b.scores[:0], b.ids[:0]
 	for i := range b.rows {
 		cand.row = &b.rows[i]
 		answer := b.r.root.eval(cand)
-		if b.verdicts = append(b.verdicts, answer); answer == maybe {
+		b.verdicts, b.scores = append(b.verdicts, answer), append(b.scores, 100)
+		if b.opens(answer) {
 			b.ids = append(b.ids, cand.row.Content)
 		}
 	}
@@ -368,27 +392,30 @@ func (b *searchBatch) evalRows(cand *candidate) {
 
 // open decides on a message by its summary or, if that does not do, by its
 // octets.
-func (b *searchBatch) open(i int, cand *candidate) (verdict, error) {
+func (b *searchBatch) open(i int, cand *candidate) (answer verdict, score uint8, err error) {
 	ok, err := b.gathered.Open(i, &b.content)
 	if !ok || err != nil {
-		return never, err
+		return never, 0, err
 	}
 	if b.o, err = newOctets(b.ctx, b.r.box.owner, &b.content); err != nil {
-		return never, err
+		return never, 0, err
 	}
 	cand.o, cand.deep, cand.err = &b.o, false, nil
-	answer := b.r.root.eval(cand)
-	if answer == maybe {
+	if answer = b.r.root.eval(cand); answer == maybe {
 		cand.deep = true
 		answer = b.r.root.eval(cand)
+	}
+	if answer == yes && b.r.scored {
+		cand.deep = true
+		score = b.r.c.relevancy(cand)
 	}
 	if err := errors.Join(cand.err, b.o.close()); err != nil {
 		if errors.Is(err, mailstore.ErrExpunged) {
 			err = nil
 		}
-		return never, err
+		return never, 0, err
 	}
-	return answer, nil
+	return answer, score, nil
 }
 
 // toSave returns what SAVE keeps: of MIN, MAX and PARTIAL alone only these
@@ -467,6 +494,15 @@ func (r *searchRun) extended(q *imapwire.Search, where string) {
 			out = append(out, "NIL"...)
 		}
 		out = append(out, ')')
+	}
+	if n := len(r.order); ret&imapwire.ReturnRelevancy != 0 && n > 0 {
+		from, to := 0, n
+		if ret&imapwire.ReturnPartial != 0 {
+			from, to = q.Partial.Of(n)
+		}
+		if from < to {
+			out = r.appendRelevancy(out, r.order[from:to])
+		}
 	}
 	if ret&imapwire.ReturnCount != 0 {
 		num("COUNT", uint64(len(r.order)))

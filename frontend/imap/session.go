@@ -15,6 +15,7 @@ import (
 
 	"altmail.se/altmail/frontend/deflate"
 	"altmail.se/altmail/frontend/imapwire"
+	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/change"
 	"altmail.se/altmail/mailstore/lookup"
 )
@@ -426,6 +427,9 @@ type call struct {
 	// texts are what the full-text index said in this command. Searches of one
 	// command follow each other, so that it needs no lock.
 	texts map[textKey]*lookup.Found
+	// scorers are the fuzzy texts of the search, relevancyOf what came of them.
+	scorers     []scorer
+	relevancyOf func(mailstore.UID) uint8
 }
 
 // uid reports whether the command is one of the UID commands.

@@ -22,6 +22,7 @@ func cmdSort(c *call) error {
 	}
 	r, err := c.search(&q.Search)
 	if err == nil {
+		c.relevancyOf = r.relevancyOf
 		r.order, err = c.sorted(r.found, q.Keys)
 	}
 	if err != nil {
@@ -61,7 +62,11 @@ func (c *call) sortedIn(ctx context.Context, uids []mailstore.UID, keys []imapwi
 	p := keyPass{c: c, progress: told}
 	defer p.release()
 	for _, k := range keys {
-		p.summaries = p.summaries || k.Kind != imapwire.SortArrival && k.Kind != imapwire.SortSize
+		switch k.Kind {
+		case imapwire.SortArrival, imapwire.SortSize, imapwire.SortRelevancy:
+		default:
+			p.summaries = true
+		}
 	}
 	if err := p.grab(len(uids) * sortEntrySize); err != nil {
 		return nil, err
@@ -70,6 +75,15 @@ func (c *call) sortedIn(ctx context.Context, uids []mailstore.UID, keys []imapwi
 	p.make = func(dst []byte, row *mailstore.Message, o *octets) ([]byte, error) {
 		var err error
 		for _, k := range keys {
+			if k.Kind == imapwire.SortRelevancy {
+				// RFC 6203 section 6: the highest comes first.
+				score := 100 - c.relevancyOf(row.UID)
+				if k.Reverse {
+					score = ^score
+				}
+				dst = append(dst, score)
+				continue
+			}
 			if dst, err = appendSortKey(dst, k, row, o); err != nil {
 				return dst, err
 			}

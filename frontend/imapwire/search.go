@@ -39,6 +39,7 @@ const (
 	SearchText     // Text
 	SearchEmailID  // Text, RFC 8474 section 7
 	SearchThreadID // Text
+	SearchFuzzy    // one Kid, RFC 6203 section 3
 )
 
 // SearchKey is a node of a search program.
@@ -66,6 +67,7 @@ const (
 	ReturnPartial // Search.Partial
 	ReturnUpdate
 	ReturnContext
+	ReturnRelevancy // RFC 6203 section 4
 )
 
 // Partial is a partial-range of RFC 9394 section 4: places in a result, from 1.
@@ -121,6 +123,9 @@ type Search struct {
 	Partial  Partial
 	Charset  string // in capitals; empty when not given
 	Key      SearchKey
+	// Fuzzy is set when a FUZZY key occurs, Relevancy when it is wanted how
+	// relevant messages are.
+	Fuzzy, Relevancy bool
 	// ModSeq is set when a MODSEQ key occurs.
 	ModSeq bool
 	// Numbered is set when a set of sequence numbers occurs, Saved when the
@@ -212,6 +217,7 @@ func (q *Search) returnOptions(s *Scanner) {
 			s.Fail("one ALL or one PARTIAL") // RFC 9394 section 3.1
 		}
 		q.Return |= bit
+		q.Relevancy = q.Relevancy || bit == ReturnRelevancy
 		if bit == ReturnPartial {
 			s.SP()
 			q.Partial = s.Partial()
@@ -225,7 +231,7 @@ func (q *Search) returnOptions(s *Scanner) {
 
 var searchReturns = map[string]SearchReturn{
 	"MIN": ReturnMin, "MAX": ReturnMax, "ALL": ReturnAll, "COUNT": ReturnCount, "SAVE": ReturnSave,
-	"PARTIAL": ReturnPartial, "UPDATE": ReturnUpdate, "CONTEXT": ReturnContext,
+	"PARTIAL": ReturnPartial, "UPDATE": ReturnUpdate, "CONTEXT": ReturnContext, "RELEVANCY": ReturnRelevancy,
 }
 
 // Search reads the arguments of SEARCH.
@@ -256,6 +262,9 @@ func (q *Search) program(s *Scanner) {
 		s.SP()
 		return !s.AtEnd()
 	})
+	if q.Relevancy && !q.Fuzzy {
+		s.Fail("RELEVANCY is of FUZZY searches") // RFC 6203 sections 4, 6
+	}
 }
 
 // searchKeys reads one key or several, all of which must match, as long as
@@ -318,6 +327,10 @@ func (s *Scanner) searchKey(q *Search) SearchKey {
 	case "NOT":
 		s.SP()
 		return not(s.searchKey(q))
+	case "FUZZY":
+		s.SP()
+		q.Fuzzy = true
+		return SearchKey{Op: SearchFuzzy, Kids: []SearchKey{s.searchKey(q)}}
 	case "OR":
 		s.SP()
 		a := s.searchKey(q)

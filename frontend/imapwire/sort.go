@@ -16,6 +16,7 @@ const (
 	SortTo
 	SortDisplayFrom
 	SortDisplayTo
+	SortRelevancy // RFC 6203 section 6
 )
 
 // SortKey is one criterion of a SORT.
@@ -30,12 +31,12 @@ type Sort struct {
 	Keys []SortKey // the first counts most
 }
 
-// maxSortKeys bounds the criteria: there are nine to choose from.
+// maxSortKeys bounds the criteria: there are ten to choose from.
 const maxSortKeys = 20
 
 var sortKinds = map[string]SortKind{
 	"ARRIVAL": SortArrival, "CC": SortCc, "DATE": SortDate, "FROM": SortFrom, "SIZE": SortSize, "SUBJECT": SortSubject,
-	"TO": SortTo, "DISPLAYFROM": SortDisplayFrom, "DISPLAYTO": SortDisplayTo,
+	"TO": SortTo, "DISPLAYFROM": SortDisplayFrom, "DISPLAYTO": SortDisplayTo, "RELEVANCY": SortRelevancy,
 }
 
 // Sort reads the arguments of SORT (RFC 5256 section 5; RFC 5267 section 3
@@ -53,6 +54,7 @@ func (s *Scanner) Sort() (q Sort) {
 		if k.Kind = sortKinds[word]; k.Kind == 0 {
 			s.Fail("unknown sort key")
 		}
+		q.Relevancy = q.Relevancy || k.Kind == SortRelevancy
 		if q.Keys = append(q.Keys, k); len(q.Keys) > maxSortKeys {
 			s.Fail("too many sort keys")
 		}

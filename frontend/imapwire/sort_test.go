@@ -116,3 +116,39 @@ func TestFetchPartial(t *testing.T) {
 		}
 	}
 }
+
+// TestFuzzyArgs is of RFC 6203.
+func TestFuzzyArgs(t *testing.T) {
+	for in, want := range map[string]Search{
+		"a SEARCH FUZZY SUBJECT x":                           {Fuzzy: true, Key: SearchKey{Op: SearchFuzzy, Kids: []SearchKey{{Op: SearchHeader, Field: "SUBJECT", Text: "x"}}}},
+		"a SEARCH fuzzy (SEEN)":                              {Fuzzy: true, Key: SearchKey{Op: SearchFuzzy, Kids: []SearchKey{{Op: SearchFlag, Text: `\Seen`}}}},
+		"a SEARCH RETURN (RELEVANCY) FUZZY ALL":              {Extended: true, Return: ReturnRelevancy, Fuzzy: true, Relevancy: true, Key: SearchKey{Op: SearchFuzzy, Kids: []SearchKey{{Op: SearchAll}}}},
+		"a SEARCH RETURN (relevancy ALL) NOT FUZZY BODY abc": {Extended: true, Return: ReturnRelevancy | ReturnAll, Fuzzy: true, Relevancy: true, Key: not(SearchKey{Op: SearchFuzzy, Kids: []SearchKey{{Op: SearchBody, Text: "abc"}}})},
+	} {
+		s := scan(t, in, false)
+		got := s.Search()
+		if err := s.End(); err != nil {
+			t.Errorf("%q: %v", in, err)
+			continue
+		}
+		if got.keys = 0; !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v", in, got)
+		}
+	}
+	for _, in := range []string{
+		"a SEARCH FUZZY", "a SEARCH FUZZY ", "a SEARCH FUZZYSEEN", "a SEARCH RETURN (RELEVANCY) ALL", "a SEARCH RETURN (RELEVANCY 1) FUZZY ALL",
+		"a SEARCH RELEVANCY FUZZY ALL", "a SEARCH " + strings.Repeat("FUZZY ", 1000) + "ALL",
+	} {
+		if accepts(t, in, func(s *Scanner) { s.Search() }) {
+			t.Errorf("%q is accepted", in)
+		}
+	}
+	if s := scan(t, "a SORT (REVERSE RELEVANCY) UTF-8 FUZZY ALL", false); true {
+		if q := s.Sort(); s.End() != nil || !q.Relevancy || !q.Fuzzy || q.Keys[0] != (SortKey{SortRelevancy, true}) {
+			t.Errorf("%+v", q)
+		}
+	}
+	if accepts(t, "a SORT (RELEVANCY) UTF-8 ALL", func(s *Scanner) { s.Sort() }) {
+		t.Error("RELEVANCY is accepted without FUZZY")
+	}
+}

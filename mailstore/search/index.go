@@ -53,10 +53,9 @@ type Index struct {
 }
 
 type counters struct {
-	searches, skipped, failed             atomic.Uint64
-	indexed, merged, dropped, rewritten   atomic.Uint64
-	segments, bytes, textBytes, documents atomic.Int64
-	behind                                atomic.Int64
+	searches, skipped, failed           atomic.Uint64
+	indexed, merged, dropped, rewritten atomic.Uint64
+	segments, bytes, behind             atomic.Int64
 }
 
 // Stats are counters since the start, and what there is now.

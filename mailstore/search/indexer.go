@@ -197,7 +197,9 @@ func (in *Indexer) Round(ctx context.Context) error {
 		if p.changed && now.Sub(p.swept) >= in.o.Sweep {
 			dirty[id] = true
 		} else if !p.retry.IsZero() && !now.Before(p.retry) {
-			dirty[id] = dirty[id] // it is there
+			if _, ok := dirty[id]; !ok {
+				dirty[id] = false
+			}
 		}
 	}
 	var errs []error

@@ -111,7 +111,7 @@ A< c8 BAD Expected a space
 A> c9 SORT () UTF-8 ALL
 A< c9 BAD Expected a sort key
 A> d1 SORT (RELEVANCY) UTF-8 ALL
-A< d1 BAD Unknown sort key
+A< d1 BAD RELEVANCY is of FUZZY searches
 A> d2 SORT (SIZE) UTF-8 MODSEQ 3
 A< * OK [HIGHESTMODSEQ 5] Highest
 A< * SORT 4 3 2 (MODSEQ 5)
