@@ -62,7 +62,7 @@ func (h *house) seat(t *testing.T, cl client) *seat {
 // half by APPEND.
 func (s *seat) begin() {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), playTime+time.Duration(s.cl.messages)*50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(s.Context(), playTime+time.Duration(s.cl.messages)*150*time.Millisecond)
 	s.Cleanup(cancel)
 	s.ctx = ctx
 	cl := s.dial(s.h.Nodes[0])

@@ -79,8 +79,9 @@ identity.email = user;
 account.addIdentity(identity);
 server.performExpand(null);
 `, atoi(s, s.relay.port), s.account.Address, s.account.Password, der64(s, s.h.ca))
-	s.until(time.Minute, "it does not list the messages", func() bool { return m.follow() == len(s.want) })
-	s.until(time.Minute, "it does not come to the middle", func() bool {
+	patience := time.Minute + time.Duration(len(s.want))*50*time.Millisecond
+	s.until(patience, "it does not list the messages", func() bool { return m.follow() == len(s.want) })
+	s.until(patience, "it does not come to the middle", func() bool {
 		select {
 		case <-held:
 			return true
