@@ -169,6 +169,16 @@ func TestSharedSync(t *testing.T) {
 	if lines := bob.ok("NOOP"); !slices.Contains(lines, "* VANISHED 5") {
 		t.Errorf("%q", lines)
 	}
+	// The text of its messages is found, that of the owner's others is not.
+	k.deliver("INBOX", "Subject: hidden\r\n\r\nunspeakable\r\n")
+	for cmd, want := range map[string]string{
+		`UID SEARCH BODY "Text of 2"`: "* SEARCH 3", `UID SEARCH TEXT number`: "* SEARCH 1 3",
+		`UID SEARCH TEXT unspeakable`: "* SEARCH", `UID SEARCH FUZZY BODY unspeakable`: "* SEARCH",
+	} {
+		if lines := bob.ok(cmd); !slices.Contains(lines, want) {
+			t.Errorf("%s: %q", cmd, lines)
+		}
+	}
 	// The parts of a message of it may go into another.
 	bob.ok("APPEND INBOX CATENATE (URL \"/Other%20Users/alice%40example.org/Team/;UID=1\")")
 	bob.gets("APPEND INBOX CATENATE (URL \"/Other%20Users/alice%40example.org/INBOX/;UID=1\")", "NO [BADURL")
