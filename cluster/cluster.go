@@ -234,6 +234,7 @@ const (
 	MethodBodyFetch  Method = 21 // body: a range of a body
 	MethodBodyHave   Method = 22 // body: which of these are durable here
 	MethodMember     Method = 30 // member: membership calls
+	MethodThrottle   Method = 40 // auth: places from which logins failed
 )
 
 // Peers reaches the other nodes. Calls on bulk methods (bodies, state) do not

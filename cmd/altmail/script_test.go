@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -34,12 +33,15 @@ func TestMain(m *testing.M) {
 //	crash NAME             sends SIGKILL and waits until it is gone
 //	greets NAME SERVICE TEXT [CLIENT]  reads the first line of smtp, imap or
 //	                       lmtp, as a proxy of a client's address if there is one
+//	guess NAME COUNT AT-LEAST  logs in wrongly; the last time has to take a while
+//	drain NAME USER PASSWORD  sends SIGTERM under clients in every state, which
+//	                       have to be told at once
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "await": cmdAwait, "nodeconfig": cmdNodeConfig,
-			"term": cmdTerm, "crash": cmdCrash, "greets": cmdGreets,
+			"term": cmdTerm, "crash": cmdCrash, "greets": cmdGreets, "guess": cmdGuess, "drain": cmdDrain,
 		},
 		RequireUniqueNames: true,
 		// A node that does not end when it is told to fails the test, not the
@@ -157,15 +159,7 @@ func cmdGreets(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 || len(args) > 4 {
 		ts.Fatalf("usage: greets NAME SERVICE TEXT [CLIENT]")
 	}
-	c, err := config.Load(ts.MkAbs(args[0] + ".toml"))
-	ts.Check(err)
-	addrs := map[string][]string{
-		"smtp": c.SMTP.Listen, "submission": c.Submission.Listen, "imap": c.IMAP.Listen, "lmtp": c.LMTP.Listen,
-	}[args[1]]
-	if len(addrs) != 1 {
-		ts.Fatalf("%s has no plain address of %s", filepath.Base(args[0]), args[1])
-	}
-	conn, err := net.DialTimeout("tcp", addrs[0], patience)
+	conn, err := net.DialTimeout("tcp", plain(ts, args[0], args[1]), patience)
 	ts.Check(err)
 	defer conn.Close()
 	ts.Check(conn.SetDeadline(time.Now().Add(patience)))

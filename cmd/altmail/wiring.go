@@ -277,6 +277,7 @@ func (n *nodeProc) frontends() error {
 		return errors.New("the keyring has no index key")
 	}
 	saslOptions := &sasl.Options{Auth: n.auth, FakeSecret: sha256.Sum256(append([]byte("altmail unknown logins"), index[:]...))}
+	throttle := auth.NewSharedThrottle(n.port, func() []cluster.NodeID { return n.others(cluster.Directory) })
 	memory := smtp.NewBudget(int64(n.cfg.Limits.MemoryInFlight))
 	n.smtp = nil
 	for _, r := range []struct {
@@ -291,7 +292,7 @@ func (n *nodeProc) frontends() error {
 			Certificate: func(string) *x509.Certificate { return leaf },
 		}
 		if r.role == smtp.Submission {
-			c.Auth = saslOptions
+			c.Auth, c.Throttle = saslOptions, throttle
 		}
 		if r.role == smtp.LMTP {
 			c.TLS = nil
@@ -304,7 +305,7 @@ func (n *nodeProc) frontends() error {
 	}
 	n.imap = imap.New(imap.Config{
 		Lookup: n.lookup, Commit: n.commit, Feed: n.feed, Auth: n.auth, FakeSecret: saslOptions.FakeSecret,
-		Certificate: func(string) *x509.Certificate { return leaf }, Throttle: auth.NewThrottle(nil),
+		Certificate: func(string) *x509.Certificate { return leaf }, Throttle: throttle,
 		TLS: tlsConfig, AllowPlaintext: n.cfg.Limits.AllowPlaintext, StaleReads: n.cfg.StaleReads, Logger: n.log,
 		Limits: imap.Limits{
 			ConnectionsPerAccount: n.cfg.Limits.SessionsPerAccount, ConnectionsPerIP: n.cfg.Limits.ConnectionsPerIP, MessageSize: int64(n.cfg.Limits.MessageSize),

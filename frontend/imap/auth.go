@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"altmail.se/altmail/frontend/auth"
 	"altmail.se/altmail/frontend/imapwire"
 	"altmail.se/altmail/frontend/sasl"
 )
@@ -173,15 +174,8 @@ const maxResponse = 64 << 10
 // login runs an exchange to its end.
 func (c *call) login(x *sasl.Exchange, msg []byte) error {
 	s := c.s
-	if t := s.srv.cfg.Throttle; t != nil {
-		if err := t.Wait(c.ctx, s.raw.RemoteAddr()); err != nil {
-			return no("LIMIT", "Too many attempts, try again later")
-		}
-	}
-	ctx, cancel := c.quorum()
-	defer func() { cancel() }()
 	for {
-		challenge, done, err := x.Next(ctx, msg)
+		challenge, done, err := c.attempt(x, msg)
 		if err != nil {
 			return c.failed(err)
 		}
@@ -201,14 +195,13 @@ func (c *call) login(x *sasl.Exchange, msg []byte) error {
 		if msg, err = decodeBase64(line); err != nil {
 			return err
 		}
-		// The time the client takes is not ours.
-		cancel()
-		ctx, cancel = c.quorum()
 	}
 	id, ok := x.Identity()
 	if !ok {
 		return c.failed(sasl.ErrCredentials)
 	}
+	ctx, cancel := c.quorum()
+	defer cancel()
 	account, err := s.srv.cfg.Lookup.Open(ctx, id.Account)
 	if err != nil {
 		return err
@@ -216,9 +209,6 @@ func (c *call) login(x *sasl.Exchange, msg []byte) error {
 	mask, err := s.srv.cfg.Lookup.Mask(account)
 	if err != nil {
 		return err
-	}
-	if t := s.srv.cfg.Throttle; t != nil {
-		t.Result(s.raw.RemoteAddr(), true)
 	}
 	if !s.srv.enter(s, id.Account) {
 		return no("LIMIT", "Too many connections of this account")
@@ -232,6 +222,31 @@ func (c *call) login(x *sasl.Exchange, msg []byte) error {
 	return nil
 }
 
+// attempt gives a message of the client's to an exchange, when the throttle
+// lets it.
+func (c *call) attempt(x *sasl.Exchange, msg []byte) (challenge []byte, done bool, err error) {
+	how := auth.Undecided
+	// Nothing can be guessed with no message.
+	if t := c.s.srv.cfg.Throttle; t != nil && msg != nil {
+		end, err := t.Begin(c.ctx, c.s.raw.RemoteAddr())
+		if err != nil {
+			return nil, false, no("LIMIT", "Too many attempts, try again later")
+		}
+		defer func() { end(how) }()
+	}
+	// The time in the queue is not the exchange's, nor what the client takes.
+	ctx, cancel := c.quorum()
+	defer cancel()
+	challenge, done, err = x.Next(ctx, msg)
+	switch {
+	case errors.Is(err, sasl.ErrCredentials):
+		how = auth.Wrong
+	case err == nil && done:
+		how = auth.Right
+	}
+	return challenge, done, err
+}
+
 // failed counts a failed attempt. A connection has few.
 func (c *call) failed(err error) error {
 	s := c.s
@@ -239,9 +254,6 @@ func (c *call) failed(err error) error {
 		return err
 	}
 	s.srv.stats.badLogins.Add(1)
-	if t := s.srv.cfg.Throttle; t != nil {
-		t.Result(s.raw.RemoteAddr(), false)
-	}
 	if s.badAuth++; s.badAuth >= s.srv.cfg.Limits.BadLogins {
 		if err := s.answer(s.frame.Tag, s.frame.Name, err); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"altmail.se/altmail/frontend/auth"
 	"altmail.se/altmail/frontend/sasl"
 	"altmail.se/altmail/mailstore/change"
 	"altmail.se/altmail/mailstore/commit"
@@ -40,13 +41,13 @@ type Config struct {
 
 // Limits bound what clients may use. A zero value means its default.
 type Limits struct {
-	Connections           int   // of the server; 20000
-	ConnectionsPerAccount int   // 256
+	Connections           int // of the server; 20000
+	ConnectionsPerAccount int // 256
 	// ConnectionsPerIP are those before login from one address, or /64 of
 	// IPv6, but for loopback: strangers are not to take all there are; 100.
 	ConnectionsPerIP int
-	Watched               int   // mailboxes a session may be notified of; 5000
-	MessageSize           int64 // APPEND; 64 MiB
+	Watched          int   // mailboxes a session may be notified of; 5000
+	MessageSize      int64 // APPEND; 64 MiB
 	// AppendMemory is how many octets of messages may be on their way in at
 	// a time, over all connections; 256 MiB.
 	AppendMemory int64
@@ -92,11 +93,9 @@ func def[T int | int64 | time.Duration](v *T, d T) {
 	}
 }
 
-// Throttle slows down guessing. It is used by many connections at once.
+// Throttle slows down guessing (auth.Throttle).
 type Throttle interface {
-	// Wait returns when the next attempt may be made, or an error when it is
-	// refused.
-	Wait(ctx context.Context, remote net.Addr) error
-	// Result tells how it went.
-	Result(remote net.Addr, ok bool)
+	// Begin returns when an attempt may be made, or an error when it is
+	// refused. end is called with how it went.
+	Begin(ctx context.Context, remote net.Addr) (end func(auth.Outcome), err error)
 }

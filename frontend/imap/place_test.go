@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"altmail.se/altmail/frontend/auth"
 	"altmail.se/altmail/frontend/proxyproto"
 )
 
@@ -35,14 +36,12 @@ type places struct {
 	asked []string
 }
 
-func (p *places) Wait(_ context.Context, remote net.Addr) error {
+func (p *places) Begin(_ context.Context, remote net.Addr) (func(auth.Outcome), error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked = append(p.asked, remote.String())
-	return nil
+	return func(auth.Outcome) {}, nil
 }
-
-func (p *places) Result(net.Addr, bool) {}
 
 // Behind a proxy it is the client's address that is throttled, counted and
 // shown, also under TLS.

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"altmail.se/altmail/frontend/auth"
 	"altmail.se/altmail/mailstore"
 )
 
@@ -411,24 +412,34 @@ func TestThrottle(t *testing.T) {
 	c.gets("LOGIN alice@example.org secret", "NO [LIMIT]")
 	th.refuse = false
 	c.ok("LOGIN alice@example.org secret")
-	if fmt.Sprint(th.results) != "[false true]" {
-		t.Error(th.results)
+	// What is not a guess does not ask; an exchange that goes on decides
+	// nothing.
+	d := k.dial()
+	d.line()
+	d.send("a AUTHENTICATE LOGIN\r\n")
+	d.line()
+	d.send("YWxpY2VAZXhhbXBsZS5vcmc=\r\n")
+	d.line()
+	d.send("d3Jvbmc=\r\n")
+	if s := d.line(); !strings.HasPrefix(s, "a NO [AUTHENTICATIONFAILED]") {
+		t.Error(s)
+	}
+	if want := fmt.Sprint([]auth.Outcome{auth.Wrong, auth.Right, auth.Undecided, auth.Wrong}); fmt.Sprint(th.results) != want {
+		t.Error(th.results, want)
 	}
 }
 
 type testThrottle struct {
 	refuse  bool
-	results []bool
+	results []auth.Outcome
 }
 
-func (th *testThrottle) Wait(context.Context, net.Addr) error {
+func (th *testThrottle) Begin(context.Context, net.Addr) (func(auth.Outcome), error) {
 	if th.refuse {
-		return errors.New("no")
+		return nil, auth.ErrThrottled
 	}
-	return nil
+	return func(how auth.Outcome) { th.results = append(th.results, how) }, nil
 }
-
-func (th *testThrottle) Result(_ net.Addr, ok bool) { th.results = append(th.results, ok) }
 
 // A session that is open when its account is closed is served no further.
 func TestClosedAccount(t *testing.T) {

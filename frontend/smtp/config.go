@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/frontend/auth"
 	"altmail.se/altmail/frontend/sasl"
 	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/commit"
@@ -60,6 +62,13 @@ type Deliverer interface {
 	Deliver(ctx context.Context, op cluster.OpID, m *commit.Message, to []commit.Recipient) []error
 }
 
+// Throttle slows down guessing (auth.Throttle).
+type Throttle interface {
+	// Begin returns when an attempt may be made, or an error when it is
+	// refused. end is called with how it went.
+	Begin(ctx context.Context, remote net.Addr) (end func(auth.Outcome), err error)
+}
+
 // Config says what a Server does. Hostname, Directory and Deliverer are
 // required; a zero in any other field is its default.
 type Config struct {
@@ -75,6 +84,8 @@ type Config struct {
 	// Auth is required for Submission. Its Binding is made for each
 	// connection.
 	Auth *sasl.Options
+	// Throttle slows down guessing; nil for none.
+	Throttle Throttle
 	// Certificate returns the certificate that is served under a name, for
 	// the tls-server-end-point binding; nil if there is no telling.
 	Certificate func(name string) *x509.Certificate

@@ -6,6 +6,7 @@ import (
 	gosmtp "github.com/emersion/go-smtp"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/frontend/auth"
 	"altmail.se/altmail/frontend/sasl"
 	"altmail.se/altmail/mailstore"
 )
@@ -43,6 +44,7 @@ var (
 	errBadAuth   = reply(535, 5, 7, 8, "wrong user or password")
 	errAuthForm  = reply(501, 5, 5, 2, "malformed authentication message")
 	errAuthOut   = reply(454, 4, 7, 0, "authentication is not available, try again later")
+	errThrottled = reply(454, 4, 7, 0, "too many failed logins, try again later")
 	errDisabled  = reply(525, 5, 7, 13, "account is disabled")
 	errMechanism = reply(504, 5, 5, 4, "unknown authentication mechanism")
 	errTooMany   = reply(452, 4, 5, 3, "too many recipients")
@@ -99,6 +101,8 @@ func authReply(err error) *gosmtp.SMTPError {
 		return errAuthForm
 	case errors.Is(err, sasl.ErrMechanism):
 		return errMechanism
+	case errors.Is(err, auth.ErrThrottled):
+		return errThrottled
 	case errors.Is(err, mailstore.ErrSuspended):
 		return errDisabled
 	}

@@ -10,6 +10,7 @@ import (
 	gosmtp "github.com/emersion/go-smtp"
 
 	"altmail.se/altmail/cluster"
+	"altmail.se/altmail/frontend/auth"
 	"altmail.se/altmail/frontend/sasl"
 	"altmail.se/altmail/mailstore"
 	"altmail.se/altmail/mailstore/commit"
@@ -112,9 +113,7 @@ type authentication struct {
 }
 
 func (a *authentication) Next(response []byte) ([]byte, bool, error) {
-	ctx, cancel := context.WithTimeout(a.s.srv.ctx, a.s.srv.cfg.RouteTimeout)
-	defer cancel()
-	challenge, done, err := a.x.Next(ctx, response)
+	challenge, done, err := a.attempt(response)
 	if err != nil {
 		r := authReply(err)
 		if r == errBadAuth || r == errDisabled {
@@ -135,6 +134,31 @@ func (a *authentication) Next(response []byte) ([]byte, bool, error) {
 		a.s.srv.stats.authOK.Add(1)
 	}
 	return challenge, done, nil
+}
+
+// attempt gives a message of the client's to the exchange, when the throttle
+// lets it.
+func (a *authentication) attempt(response []byte) (challenge []byte, done bool, err error) {
+	srv := a.s.srv
+	how := auth.Undecided
+	// Nothing can be guessed with no message.
+	if t := srv.cfg.Throttle; t != nil && response != nil {
+		end, err := t.Begin(srv.ctx, a.s.link.remote)
+		if err != nil {
+			return nil, false, err
+		}
+		defer func() { end(how) }()
+	}
+	ctx, cancel := context.WithTimeout(srv.ctx, srv.cfg.RouteTimeout)
+	defer cancel()
+	challenge, done, err = a.x.Next(ctx, response)
+	switch {
+	case errors.Is(err, sasl.ErrCredentials):
+		how = auth.Wrong
+	case err == nil && done:
+		how = auth.Right
+	}
+	return challenge, done, err
 }
 
 // Mail begins a transaction.
