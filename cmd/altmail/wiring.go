@@ -308,7 +308,8 @@ func (n *nodeProc) frontends() error {
 		Certificate: func(string) *x509.Certificate { return leaf }, Throttle: throttle,
 		TLS: tlsConfig, AllowPlaintext: n.cfg.Limits.AllowPlaintext, StaleReads: n.cfg.StaleReads, Logger: n.log,
 		Limits: imap.Limits{
-			ConnectionsPerAccount: n.cfg.Limits.SessionsPerAccount, ConnectionsPerIP: n.cfg.Limits.ConnectionsPerIP, MessageSize: int64(n.cfg.Limits.MessageSize),
+			ConnectionsPerAccount: n.cfg.Limits.SessionsPerAccount, ConnectionsPerIP: n.cfg.Limits.ConnectionsPerIP,
+			MessagesPerCommand: n.cfg.Limits.MessagesPerCommand, MessageSize: int64(n.cfg.Limits.MessageSize),
 			AppendMemory: int64(n.cfg.Limits.MemoryInFlight),
 		},
 	})

@@ -30,6 +30,9 @@ func (s *session) mayAppend(f *imapwire.Frame, l *imapwire.Literal, name string,
 	if l.Size > limit {
 		return no("TOOBIG", fmt.Sprintf("A message may have at most %d octets", limit))
 	}
+	if err := s.mayAppendMany(int(count)); err != nil {
+		return err
+	}
 	to, q, err := s.appendTo(name)
 	if err != nil {
 		return err
@@ -98,6 +101,9 @@ func cmdAppend(c *call) error {
 		return err
 	}
 	s := c.s
+	if err := s.mayAppendMany(len(a.Messages)); err != nil {
+		return err
+	}
 	if err := c.catenate(a.Messages); err != nil {
 		return err
 	}

@@ -157,7 +157,7 @@ func cmdUnauthenticate(c *call) error {
 	s.srv.left(s, s.account.ID())
 	s.deselect()
 	s.account, s.sub, s.notify = nil, nil, nil
-	s.masked, s.optional = nil, nil
+	s.masked, s.optional, s.most = nil, nil, 0
 	s.rev2, s.utf8, s.condst, s.qresync, s.uidonly = false, false, false, false, false
 	s.w.UTF8 = false
 	s.stale, s.reset, s.signal = false, false, false

@@ -18,7 +18,7 @@ var loginCaps = []string{
 
 // capabilities returns the list for the state the session is in.
 func (s *session) capabilities() string {
-	caps := []string{"IMAP4rev1", "IMAP4rev2", "LITERAL+", "ID"}
+	caps := []string{"IMAP4rev1", "IMAP4rev2", s.literals(), "ID"}
 	if s.account == nil {
 		caps = append(caps, "SASL-IR")
 		if s.srv.cfg.TLS != nil && !s.tls && !s.compressed() {
@@ -41,6 +41,15 @@ func (s *session) capabilities() string {
 	caps = append(caps, "APPENDLIMIT="+strconv.FormatInt(s.srv.cfg.Limits.MessageSize, 10))
 	caps = slices.DeleteFunc(caps, s.isMasked)
 	return strings.Join(caps, " ")
+}
+
+// literals is what is announced of literals without a wait. LITERAL+ has all of
+// LITERAL-, and one of the two is announced (RFC 7888 section 5).
+func (s *session) literals() string {
+	if s.isMasked("LITERAL+") {
+		return "LITERAL-"
+	}
+	return "LITERAL+"
 }
 
 func cmdCapability(c *call) error {

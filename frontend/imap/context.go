@@ -47,7 +47,7 @@ func (r *searchRun) follow(keys []imapwire.SortKey, where string) {
 	switch {
 	case len(s.box.contexts) >= maxContexts:
 		refuse = "Too many contexts"
-	case len(r.order) > maxContextResult:
+	case len(r.order) > maxContextResult, r.c.cut:
 		refuse = "Too many messages"
 	case r.scored:
 		refuse = "Not by relevancy"

@@ -86,6 +86,9 @@ func cmdFetch(c *call) error {
 	if q.ChangedSince != nil {
 		since = mailstore.ModSeq(*q.ChangedSince)
 	}
+	if since == 0 {
+		uids = c.limit(uids)
+	}
 	if err := f.run(uids, since); err != nil {
 		return err
 	}
@@ -97,7 +100,7 @@ func cmdFetch(c *call) error {
 		return message.ErrUnknownEncoding
 	case missing || f.expunged && !c.uid():
 		// H23, RFC 2180 section 4.1.2: the rest was told.
-		return no("EXPUNGEISSUED", "Some of the messages were expunged meanwhile")
+		return c.issued()
 	}
 	return nil
 }
@@ -150,7 +153,7 @@ func (f *fetcher) run(uids []mailstore.Range, since mailstore.ModSeq) error {
 		if err != nil {
 			return err
 		}
-		f.rows = slices.DeleteFunc(ch.Messages, func(m mailstore.Message) bool { return !inRanges(uids, m.UID) })
+		f.rows = f.c.limitRows(slices.DeleteFunc(ch.Messages, func(m mailstore.Message) bool { return !inRanges(uids, m.UID) }))
 		uids = nil
 	}
 	next := func() (*fetchBatch, int64, bool, error) { return f.next(&uids) }

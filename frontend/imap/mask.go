@@ -9,7 +9,7 @@ import (
 
 // inRev2 are the capabilities that IMAP4rev2 has built in (RFC 9051 appendix
 // E): where one of them is masked, a client must not take it from there.
-var inRev2 = []string{"BINARY", "ENABLE", "ESEARCH", "IDLE", "LIST-EXTENDED", "LIST-STATUS", "LITERAL+", "MOVE", "NAMESPACE",
+var inRev2 = []string{"BINARY", "ENABLE", "ESEARCH", "IDLE", "LIST-EXTENDED", "LIST-STATUS", "LITERAL-", "MOVE", "NAMESPACE",
 	"SASL-IR", "SEARCHRES", "SPECIAL-USE", "STATUS=SIZE", "UIDPLUS", "UNSELECT"}
 
 // needs names, for capabilities, those that are nothing without them.
@@ -30,6 +30,11 @@ var needs = map[string][]string{
 func (s *session) mask(caps []string) {
 	s.masked = nil
 	caps, s.optional = lookup.SplitMask(caps)
+	s.hide(caps)
+	s.limitMessages()
+}
+
+func (s *session) hide(caps []string) {
 	if len(caps) == 0 {
 		return
 	}

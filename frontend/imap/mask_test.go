@@ -42,6 +42,13 @@ func TestMask(t *testing.T) {
 	without("ACL", "RIGHTS=kxte", "LIST-MYRIGHTS")
 	set("QUOTA", "NOTIFY")
 	without("QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "NOTIFY")
+	// Of literals one capability is announced, unless both are masked.
+	set("LITERAL+")
+	if got := caps("alice"); !slices.Contains(got, "LITERAL-") || slices.Contains(got, "LITERAL+") || !slices.Contains(got, "IMAP4rev2") || len(got) != len(all) {
+		t.Errorf("%q", got)
+	}
+	set("LITERAL+", "LITERAL-")
+	without("LITERAL+", "IMAP4rev2")
 	set("APPENDLIMIT", "SPECIAL-USE")
 	without("APPENDLIMIT=67108864", "SPECIAL-USE", "CREATE-SPECIAL-USE", "IMAP4rev2")
 	if got := caps("bob"); !slices.Equal(got, all) {

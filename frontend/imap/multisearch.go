@@ -34,7 +34,7 @@ func cmdMultiSearch(c *call) error {
 		}
 		return c.searchMany(&q)
 	}
-	r, err := c.search(&q.Search)
+	r, err := c.search(&q.Search, false)
 	if err != nil {
 		c.notSaved(&q.Search)
 		return err
@@ -86,13 +86,13 @@ func (c *call) searchMany(q *imapwire.MultiSearch) error {
 	for _, box := range boxes {
 		total += int(box.box.Exists)
 	}
-	told := s.progress(total)
+	told, seen := s.progress(total), 0
 	ctx, stop, err := s.watched(c.ctx)
 	if err != nil {
 		return err
 	}
 	for _, box := range boxes {
-		if err = c.searchOne(ctx, q, box, told); err != nil {
+		if err = c.searchOne(ctx, q, box, told, &seen); err != nil {
 			break
 		}
 	}
@@ -102,8 +102,9 @@ func (c *call) searchMany(q *imapwire.MultiSearch) error {
 	return err
 }
 
-// searchOne searches in one mailbox and tells what was found there.
-func (c *call) searchOne(ctx context.Context, q *imapwire.MultiSearch, f *found, told *progress) error {
+// searchOne searches in one mailbox and tells what was found there. seen counts
+// what was looked at.
+func (c *call) searchOne(ctx context.Context, q *imapwire.MultiSearch, f *found, told *progress, seen *int) error {
 	s := c.s
 	if err := ctx.Err(); err != nil {
 		return err
@@ -131,7 +132,12 @@ func (c *call) searchOne(ctx context.Context, q *imapwire.MultiSearch, f *found,
 	if r.root, err = c.compile(&q.Search, b); err != nil {
 		return err
 	}
-	err = r.look(ctx, r.candidates())
+	uids := r.candidates()
+	if *seen += b.count(uids); s.most > 0 && *seen > int(s.most) {
+		// A UID to go on from would not say in which mailbox.
+		return s.tooMany()
+	}
+	err = r.look(ctx, uids)
 	if errors.Is(err, errBoxGone) && b != s.box {
 		return nil
 	}

@@ -19,7 +19,7 @@ func cmdSearch(c *call) error {
 	if err := c.args.End(); err != nil {
 		return err
 	}
-	r, err := c.search(&q)
+	r, err := c.search(&q, false)
 	if err != nil {
 		c.notSaved(&q)
 		return err
@@ -32,8 +32,9 @@ func cmdSearch(c *call) error {
 	return nil
 }
 
-// search finds what a search asks for.
-func (c *call) search(q *imapwire.Search) (*searchRun, error) {
+// search finds what a search asks for. whole is set where all that is found is
+// told together.
+func (c *call) search(q *imapwire.Search, whole bool) (*searchRun, error) {
 	if q.ModSeq {
 		c.s.enableCondstore()
 	}
@@ -44,7 +45,7 @@ func (c *call) search(q *imapwire.Search) (*searchRun, error) {
 		return nil, errUIDRequired
 	}
 	c.numbered = q.Numbered
-	r := &searchRun{c: c, box: c.s.box, modseq: q.ModSeq, scored: q.Relevancy}
+	r := &searchRun{c: c, box: c.s.box, modseq: q.ModSeq, scored: q.Relevancy, whole: whole}
 	var err error
 	if r.root, err = c.compile(q, r.box); err != nil {
 		return nil, err
@@ -95,6 +96,7 @@ type searchRun struct {
 	box    *view // that is searched
 	root   *matcher
 	modseq bool
+	whole  bool // none may be left out
 
 	found   []mailstore.UID    // ascending
 	order   []mailstore.UID    // as they are told
@@ -216,7 +218,10 @@ func (r *searchRun) add(m *mailstore.Message, score uint8) {
 // run searches. This may take long: a client that goes away ends it.
 func (r *searchRun) run() error {
 	s := r.c.s
-	uids := r.candidates()
+	uids, err := r.limitSearch(r.candidates())
+	if err != nil {
+		return err
+	}
 	if r.root.cost < costSummary {
 		return r.look(r.c.ctx, uids)
 	}

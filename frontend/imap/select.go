@@ -260,7 +260,7 @@ func cmdUIDExpunge(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.expungeAndTell(uids...)
+	return c.expungeAndTell(c.limit(uids)...)
 }
 
 func (c *call) expungeAndTell(uids ...mailstore.Range) error {

@@ -81,6 +81,7 @@ type session struct {
 	masked  map[string]bool // capabilities kept from this account's clients
 	// optional are those that are off by default and turned on for them.
 	optional []string
+	most     uint32 // messages a command may be about (RFC 9738); 0 for any number
 
 	// place is where a session before login is counted; Server.mu guards it.
 	place netip.Addr
@@ -391,7 +392,11 @@ func (s *session) execute() error {
 	}
 	if c.highest && s.condst {
 		// RFC 7162 section 3.2.7.
-		c.code = fmt.Sprintf("HIGHESTMODSEQ %d", s.box.complete())
+		if c.code == "" {
+			c.code = fmt.Sprintf("HIGHESTMODSEQ %d", s.box.complete())
+		} else {
+			s.highestModSeq(s.box.complete())
+		}
 	}
 	s.w.Status(f.Tag, "OK", c.code, text)
 	return nil
@@ -419,6 +424,8 @@ type call struct {
 	code, text string
 	// highest is set when HIGHESTMODSEQ goes with the tagged OK.
 	highest bool
+	// cut is set when the command was done for a part of its messages.
+	cut bool
 	// numbered is set for a UID command that has sequence numbers all the
 	// same.
 	numbered bool

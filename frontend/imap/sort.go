@@ -20,7 +20,7 @@ func cmdSort(c *call) error {
 	if err := c.args.End(); err != nil {
 		return err
 	}
-	r, err := c.search(&q.Search)
+	r, err := c.search(&q.Search, true)
 	if err == nil {
 		c.relevancyOf = r.relevancyOf
 		r.order, err = c.sorted(r.found, q.Keys)

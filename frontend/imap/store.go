@@ -38,6 +38,11 @@ func cmdStore(c *call) error {
 	if s.box.count(uids) == 0 {
 		return nil
 	}
+	if change.UnchangedSince != nil && s.over(uids) {
+		// There is one code in an answer, and MODIFIED has to be in it.
+		return s.tooMany()
+	}
+	uids = c.limit(uids)
 	if may := permanent(s.box.rights); may != mailstore.AllFlags && (change.Mode == commit.Set || change.Flags&^may != 0 || len(change.Keywords) > 0) {
 		// What is not changed for want of a right must not look changed.
 		st.Silent = false
@@ -86,7 +91,7 @@ func cmdStore(c *call) error {
 	}
 	if missing {
 		// RFC 5530, RFC 2180 section 4.2.1.
-		return no("EXPUNGEISSUED", "Some of the messages were expunged meanwhile")
+		return c.issued()
 	}
 	return nil
 }
@@ -162,6 +167,10 @@ func (c *call) copy(move bool) error {
 	if len(uids) == 0 {
 		return nil
 	}
+	if !move && s.over(uids) {
+		return s.tooMany() // all or nothing
+	}
+	uids = c.limit(uids)
 	if target.owner.ID() != s.box.owner.ID() {
 		return c.copyAcross(uids, &target, move)
 	}

@@ -290,7 +290,7 @@ func normalize(s string) string {
 //	# comment
 //	message NAME          the lines up to a single "." are a message
 //	store DIRECTIVE       quota BYTES [MESSAGES] | mask CAPABILITY... | unavailable | available
-//	server OPTION         before any client: tlsonly | limit OCTETS | connections N | impatient
+//	server OPTION         before any client: tlsonly | limit OCTETS | connections N | messages N | impatient
 //	X> text               client X sends a line; {{NAME}} is a message as a literal,
 //	                      {{V}} the last UIDVALIDITY that any client was told
 //	X>> text              the same, and nothing is waited for
@@ -483,6 +483,12 @@ func serverOption(t *testing.T, opt string) func(*Config) {
 			t.Fatal(err)
 		}
 		return func(c *Config) { c.Limits.MessageSize = int64(n) }
+	case "messages":
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(c *Config) { c.Limits.MessagesPerCommand = n }
 	case "connections":
 		n, err := strconv.Atoi(arg)
 		if err != nil {

@@ -21,7 +21,7 @@ func cmdThread(c *call) error {
 	if !ok {
 		return bad("No such algorithm")
 	}
-	r, err := c.search(&q.Search)
+	r, err := c.search(&q.Search, true)
 	if err != nil {
 		return err
 	}

@@ -108,6 +108,7 @@ type Limits struct {
 	Recipients         int  `toml:"recipients" comment:"Recipients of one SMTP transaction."`
 	ConnectionsPerIP   int  `toml:"connections_per_ip" comment:"SMTP connections, and IMAP connections before login, from one address (a /64 of IPv6). IMAP does not count loopback."`
 	SessionsPerAccount int  `toml:"sessions_per_account" comment:"IMAP sessions of one account."`
+	MessagesPerCommand int  `toml:"messages_per_command" comment:"Messages that one IMAP command may be about, told to clients as MESSAGELIMIT (RFC 9738); one account's own: altmail account mask. 0: any number."`
 	MemoryInFlight     Size `toml:"memory_in_flight" comment:"Bytes of messages being received at one time."`
 	// AllowPlaintext lets clients log in without TLS: for tests on loopback.
 	AllowPlaintext bool `toml:"allow_plaintext_login" comment:"Let clients log in without TLS. For tests on loopback only."`
@@ -308,6 +309,8 @@ func (c *Config) Check() error {
 		return errors.New("limits.recipients: at least 100 (RFC 5321 section 4.5.3.1.8)")
 	case l.ConnectionsPerIP < 1 || l.SessionsPerAccount < 1:
 		return errors.New("limits: connections_per_ip and sessions_per_account must be positive")
+	case l.MessagesPerCommand < 0 || l.MessagesPerCommand > 1<<31-1 || l.MessagesPerCommand > 0 && l.MessagesPerCommand < 100:
+		return errors.New("limits.messages_per_command: 0, or 100 at least")
 	case l.MemoryInFlight < l.MessageSize:
 		return errors.New("limits.memory_in_flight: less than one message")
 	}

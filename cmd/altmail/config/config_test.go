@@ -61,6 +61,7 @@ func TestRefused(t *testing.T) {
 		{ok + "[admin]\nhttp='10.0.0.1:80'\n", "loopback"},
 		{ok + "[limits]\nmessage_size='1k'\n", "message_size"},
 		{ok + "[limits]\nmessage_size='lots'\n", "not a size"},
+		{ok + "[limits]\nmessages_per_command=5\n", "messages_per_command"},
 		{ok + "[limits]\nmemory_in_flight='1MiB'\n", "memory_in_flight"},
 		{ok + "[store]\nlog_entries=3\n", "log_entries"},
 		{ok + "[store]\nerase_within='1'\n", "duration"},
