@@ -66,10 +66,12 @@ type nodeProc struct {
 	members *member.Manager
 	auth    *auth.Authenticator
 	backup  *source.Server
-	smtp    []*smtp.Server
-	imap    *imap.Server
-	admin   []*http.Server
-	clock   *clock
+	// throttle is that of all frontends.
+	throttle *auth.Throttle
+	smtp     []*smtp.Server
+	imap     *imap.Server
+	admin    []*http.Server
+	clock    *clock
 
 	bg sync.WaitGroup
 	// wired is set when every field above is: the directory's group runs, and
@@ -277,7 +279,7 @@ func (n *nodeProc) frontends() error {
 		return errors.New("the keyring has no index key")
 	}
 	saslOptions := &sasl.Options{Auth: n.auth, FakeSecret: sha256.Sum256(append([]byte("altmail unknown logins"), index[:]...))}
-	throttle := auth.NewSharedThrottle(n.port, func() []cluster.NodeID { return n.others(cluster.Directory) })
+	n.throttle = auth.NewSharedThrottle(n.port, func() []cluster.NodeID { return n.others(cluster.Directory) })
 	memory := smtp.NewBudget(int64(n.cfg.Limits.MemoryInFlight))
 	n.smtp = nil
 	for _, r := range []struct {
@@ -292,7 +294,7 @@ func (n *nodeProc) frontends() error {
 			Certificate: func(string) *x509.Certificate { return leaf },
 		}
 		if r.role == smtp.Submission {
-			c.Auth, c.Throttle = saslOptions, throttle
+			c.Auth, c.Throttle = saslOptions, n.throttle
 		}
 		if r.role == smtp.LMTP {
 			c.TLS = nil
@@ -305,7 +307,7 @@ func (n *nodeProc) frontends() error {
 	}
 	n.imap = imap.New(imap.Config{
 		Lookup: n.lookup, Commit: n.commit, Feed: n.feed, Auth: n.auth, FakeSecret: saslOptions.FakeSecret,
-		Certificate: func(string) *x509.Certificate { return leaf }, Throttle: throttle,
+		Certificate: func(string) *x509.Certificate { return leaf }, Throttle: n.throttle,
 		TLS: tlsConfig, AllowPlaintext: n.cfg.Limits.AllowPlaintext, StaleReads: n.cfg.StaleReads, Logger: n.log,
 		Limits: imap.Limits{
 			ConnectionsPerAccount: n.cfg.Limits.SessionsPerAccount, ConnectionsPerIP: n.cfg.Limits.ConnectionsPerIP,

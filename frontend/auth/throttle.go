@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -36,8 +37,23 @@ type Throttle struct {
 	now   func() time.Time
 	share *sharing // nil for none
 
+	delayed, refused atomic.Uint64
+
 	mu     sync.Mutex
 	places map[netip.Addr]*record
+}
+
+// ThrottleStats are counts since the start, but for Places.
+type ThrottleStats struct {
+	Places           int    // that are remembered now
+	Delayed, Refused uint64 // attempts that had to pause, that were not let in
+}
+
+// Stats returns the counters.
+func (t *Throttle) Stats() ThrottleStats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return ThrottleStats{Places: len(t.places), Delayed: t.delayed.Load(), Refused: t.refused.Load()}
 }
 
 // record is what is known of a place. Throttle.mu guards it, but for attempts.
@@ -95,6 +111,9 @@ func (t *Throttle) Begin(ctx context.Context, remote net.Addr) (end func(Outcome
 	t.mu.Unlock()
 	part := t.part()
 	if err := t.admit(ctx, r, part); err != nil {
+		if errors.Is(err, ErrThrottled) {
+			t.refused.Add(1)
+		}
 		t.leave(place, r)
 		return nil, err
 	}
@@ -123,7 +142,11 @@ func (t *Throttle) admit(ctx context.Context, r *record, part int64) error {
 	defer cancel()
 	err := r.attempts.Acquire(wctx, part)
 	if err == nil {
-		err = sleep(wctx, t.pause(r))
+		d := t.pause(r)
+		if d > 0 {
+			t.delayed.Add(1)
+		}
+		err = sleep(wctx, d)
 		if err == nil && t.refuses(r) {
 			err = ErrThrottled // others failed meanwhile
 		}

@@ -59,6 +59,9 @@ func TestThrottle(t *testing.T) {
 		if _, err := th.Begin(t.Context(), a); !errors.Is(err, ErrThrottled) {
 			t.Errorf("after %d failures: %v", refuseAfter, err)
 		}
+		if st, want := th.Stats(), (ThrottleStats{Places: 1, Delayed: refuseAfter - freeFailures, Refused: 1}); st != want {
+			t.Errorf("%+v, want %+v", st, want)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for range freeFailures + 2 {

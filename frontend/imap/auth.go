@@ -228,8 +228,13 @@ func (c *call) attempt(x *sasl.Exchange, msg []byte) (challenge []byte, done boo
 	how := auth.Undecided
 	// Nothing can be guessed with no message.
 	if t := c.s.srv.cfg.Throttle; t != nil && msg != nil {
-		end, err := t.Begin(c.ctx, c.s.raw.RemoteAddr())
+		ctx, cancel := c.s.srv.untilClosing(c.ctx)
+		end, err := t.Begin(ctx, c.s.raw.RemoteAddr())
+		cancel()
 		if err != nil {
+			if why := c.s.ending(); why != nil {
+				return nil, false, why
+			}
 			return nil, false, no("LIMIT", "Too many attempts, try again later")
 		}
 		defer func() { end(how) }()

@@ -45,9 +45,10 @@ type Limits struct {
 	ConnectionsPerAccount int // 256
 	// ConnectionsPerIP are those before login from one address, or /64 of
 	// IPv6, but for loopback: strangers are not to take all there are; 100.
-	ConnectionsPerIP int
-	Watched          int   // mailboxes a session may be notified of; 5000
-	MessageSize      int64 // APPEND; 64 MiB
+	ConnectionsPerIP   int
+	MessagesPerCommand int   // what MESSAGELIMIT announces (RFC 9738); 0 for any number
+	Watched            int   // mailboxes a session may be notified of; 5000
+	MessageSize        int64 // APPEND; 64 MiB
 	// AppendMemory is how many octets of messages may be on their way in at
 	// a time, over all connections; 256 MiB.
 	AppendMemory int64

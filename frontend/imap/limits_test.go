@@ -1,8 +1,8 @@
 package imap
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -85,9 +85,9 @@ func TestLongLine(t *testing.T) {
 	const size = 30 << 20
 	got := allocates(func() {
 		c.send("long SEARCH TEXT \"")
-		piece := strings.Repeat("x", 64<<10)
+		piece := bytes.Repeat([]byte("x"), 64<<10)
 		for range size / len(piece) {
-			if _, err := io.WriteString(c.conn, piece); err != nil {
+			if _, err := c.conn.Write(piece); err != nil {
 				t.Fatal(err)
 			}
 		}

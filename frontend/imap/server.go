@@ -306,6 +306,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// untilClosing returns a context that also ends when Shutdown begins.
+func (s *Server) untilClosing(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	go func() {
+		select {
+		case <-s.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 // SessionInfo describes a connection to an operator.
 type SessionInfo struct {
 	ID      uint64

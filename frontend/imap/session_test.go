@@ -429,6 +429,29 @@ func TestThrottle(t *testing.T) {
 	}
 }
 
+// A client that is made to wait is told of a shutdown all the same.
+func TestShutdownEndsPause(t *testing.T) {
+	th := auth.NewThrottle(nil)
+	k := newKit(t, nil)
+	behind(k, func(c *Config) { c.Throttle = th; c.Limits.BadLogins = 100 }, false)
+	c := k.through("192.0.2.1")
+	c.line()
+	// The pauses are 200, 400 and 800 ms, and then 1.6 s.
+	for range 9 {
+		c.gets("LOGIN alice@example.org wrong", "NO [AUTHENTICATIONFAILED]")
+	}
+	c.send("a LOGIN alice@example.org secret\r\n")
+	eventually(t, "no pause", func() bool { return th.Stats().Delayed == 4 })
+	begin := time.Now()
+	if err := k.srv.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	c.closed("* BYE [UNAVAILABLE] Server is shutting down")
+	if d := time.Since(begin); d > time.Second {
+		t.Errorf("took %s", d)
+	}
+}
+
 type testThrottle struct {
 	refuse  bool
 	results []auth.Outcome

@@ -157,6 +157,7 @@ var sleepers = map[string]string{
 	"cluster/node/node_test.go":           "polls a condition",
 	"cmd/altmail/clock_faults_test.go":    "synctest",
 	"crypto/passwd/passwd_test.go":        "synctest",
+	"frontend/auth/share_test.go":         "synctest",
 	"frontend/auth/throttle_test.go":      "synctest",
 	"frontend/smtp/directory_test.go":     "synctest",
 	"frontend/smtp/fuzz_test.go":          "lets the server wait before the line breaks",
