@@ -17,6 +17,7 @@ import (
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/cluster/transport"
 	"altmail.se/altmail/frontend/admin/adminpb"
+	"altmail.se/altmail/mailstore/backup/bucket"
 	"altmail.se/altmail/mailstore/backup/grant"
 	"altmail.se/altmail/mailstore/backup/pull"
 	"altmail.se/altmail/mailstore/backup/repo"
@@ -147,10 +148,29 @@ func (c *backupGrantsCmd) Run(e *env) error {
 
 // repoFlag says where a repository is.
 type repoFlag struct {
-	Repo string `help:"Repository: a directory." required:"" placeholder:"DIR"`
+	Repo   string `help:"Repository: a directory, or s3://HOST/BUCKET/FOLDER." required:"" placeholder:"DIR"`
+	S3Keys string `help:"File with the keys of the bucket: JSON with access_key and secret_key." placeholder:"FILE" type:"path" name:"s3-keys"`
 }
 
 func (f repoFlag) storage(context.Context) (repo.Storage, error) {
+	if bucket.Is(f.Repo) {
+		if f.S3Keys == "" {
+			return nil, codedf(exitUsage, "a bucket needs --s3-keys")
+		}
+		b, err := os.ReadFile(f.S3Keys)
+		if err != nil {
+			return nil, coded(exitUsage, err)
+		}
+		keys, err := bucket.ParseKeys(b)
+		if err != nil {
+			return nil, coded(exitData, fmt.Errorf("%s: %w", f.S3Keys, err))
+		}
+		st, err := bucket.New(f.Repo, keys)
+		if err != nil {
+			return nil, coded(exitUsage, err)
+		}
+		return st, nil
+	}
 	path, err := filepath.Abs(f.Repo)
 	if err != nil {
 		return nil, coded(exitUsage, err)
