@@ -2,6 +2,7 @@ package imap
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -32,7 +33,15 @@ func (p pipe) SetWriteDeadline(time.Time) error { return nil }
 const dovecotIMAP = "/usr/lib/dovecot/imap"
 
 // dovecot starts Debian's Dovecot, its IMAP process alone, logged in.
-func dovecot(t *testing.T) *client {
+func dovecot(t *testing.T) *client { return newDovecot(t).dial() }
+
+// dovecotHome is where a user of Dovecot has his mail.
+type dovecotHome struct {
+	t         *testing.T
+	dir, conf string
+}
+
+func newDovecot(t *testing.T) *dovecotHome {
 	t.Helper()
 	if _, err := os.Stat(dovecotIMAP); err != nil {
 		if os.Getenv("CI") != "" {
@@ -59,8 +68,15 @@ func dovecot(t *testing.T) *client {
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), dovecotIMAP, "-c", conf)
-	cmd.Env = []string{"HOME=" + dir, "USER=x"}
+	return &dovecotHome{t: t, dir: dir, conf: conf}
+}
+
+// dial starts another process for the same mail.
+func (d *dovecotHome) dial() *client {
+	t := d.t
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), dovecotIMAP, "-c", d.conf)
+	cmd.Env = []string{"HOME=" + d.dir, "USER=x", "TZ=UTC"}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +91,7 @@ func dovecot(t *testing.T) *client {
 	c := &client{t: t, conn: pipe{Reader: out, WriteCloser: in}, log: func(string) {}}
 	c.r = bufio.NewReader(out)
 	t.Cleanup(func() {
-		if err := in.Close(); err != nil {
+		if err := in.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 			t.Error(err)
 		}
 		if err := cmd.Wait(); err != nil && t.Context().Err() == nil {

@@ -190,8 +190,8 @@ func (o *octets) fields(dst []byte, sec *imapwire.Section) (_ []byte, ok bool, e
 	if sec.Text == imapwire.SectionHeaderFields {
 		start := len(dst)
 		if o.prefix() > 0 {
+			// The empty line comes with the rest.
 			dst = message.AppendFields(dst, sec.Fields, false, o.content.Prefix)
-			dst = dst[:len(dst)-2] // the empty line comes with the rest
 		}
 		out, ok := o.sum.AppendFields(dst, sec.Fields)
 		if ok {

@@ -477,6 +477,8 @@ func serverOption(t *testing.T, opt string) func(*Config) {
 	switch word {
 	case "tlsonly":
 		return func(c *Config) { c.AllowPlaintext = false; c.TLS = &tls.Config{} }
+	case "stalereads":
+		return func(c *Config) { c.StaleReads = true }
 	case "limit":
 		n, err := strconv.Atoi(arg)
 		if err != nil {
@@ -521,6 +523,11 @@ func (k *kit) option(opt string) {
 		if err := k.stack.Commit.SetMask(context.Background(), k.alice, strings.Fields(arg)); err != nil {
 			k.t.Fatal(err)
 		}
+	case "suspend":
+		if err := k.stack.Commit.SuspendAccount(context.Background(), k.alice); err != nil {
+			k.t.Fatal(err)
+		}
+		k.auth.err = mailstore.ErrSuspended
 	case "unavailable", "available":
 		off := word == "unavailable"
 		k.stack.Unavailable(off)

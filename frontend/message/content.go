@@ -258,8 +258,14 @@ func (p *Part) fromHeader(header []byte) {
 }
 
 // Param returns the value of the first Content-Type parameter with that name.
+// A value that was cut into pieces is put together (RFC 2231 section 3).
 func (p *Part) Param(name string) ([]byte, bool) {
 	for _, q := range p.Params {
+		if equalFold(q.Name, name) {
+			return q.Value, true
+		}
+	}
+	for _, q := range joinParams(p.Params) {
 		if equalFold(q.Name, name) {
 			return q.Value, true
 		}

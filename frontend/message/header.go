@@ -138,24 +138,26 @@ func LookupAll(header []byte, name string) [][]byte {
 
 // AppendFields appends the answer to HEADER.FIELDS (or, with not, to
 // HEADER.FIELDS.NOT) of RFC 9051 section 6.4.5.1: the fields of the header
-// blocks as they stand, then the empty line. Lines that are no fields belong
-// to HEADER.FIELDS.NOT. Names are compared without case.
+// blocks as they stand, then the empty line, unless the last block has none: a
+// message of a header alone. Lines that are no fields belong to
+// HEADER.FIELDS.NOT. Names are compared without case.
 func AppendFields(dst []byte, names []string, not bool, blocks ...[]byte) []byte {
+	ended := true
 	for _, h := range blocks {
 		for {
 			f, rest, ok := nextField(h)
 			if !ok {
+				ended = len(h) > 0
 				break
 			}
 			h = rest
-			if hasName(names, f.Name) == not {
-				continue
-			}
-			dst = append(dst, f.Raw...)
-			if f.Raw[len(f.Raw)-1] != '\n' {
-				dst = append(dst, '\r', '\n')
+			if hasName(names, f.Name) != not {
+				dst = append(dst, f.Raw...)
 			}
 		}
+	}
+	if !ended {
+		return dst
 	}
 	return append(dst, '\r', '\n')
 }

@@ -43,9 +43,10 @@ type Part struct {
 	// next sibling; -1 for none. A Multipart and a Message have at least one
 	// child.
 	Child, Next int
-	// Made marks an empty text part the message does not have. It stands in
-	// where the grammar of RFC 9051 wants a part: in a multipart without
-	// parts, and in an encoded or too deeply nested one or message.
+	// Made marks a text part the message does not have. It stands in where the
+	// grammar of RFC 9051 wants a part: in a multipart without parts or too
+	// deeply nested, with all that is in it, and empty in an encoded or too
+	// deeply nested message.
 	Made bool
 
 	Type, Subtype []byte // never nil
@@ -296,9 +297,14 @@ func (p *parser) part(start, depth int, digest bool) delim {
 		n.Lines++
 	}
 	if n.Kind != Leaf && n.Child < 0 {
+		made := Part{Type: typeText, Subtype: typePlain, Made: true,
+			Header: Range{end, 0}, Body: Range{end, 0}}
+		if n.Kind == Multipart {
+			// Whatever stands there can be read.
+			made.Header.Off, made.Body, made.Lines = body, n.Body, n.Lines
+		}
 		n.Child = len(p.parts)
-		p.add(Part{Type: typeText, Subtype: typePlain, Made: true,
-			Header: Range{end, 0}, Body: Range{end, 0}})
+		p.add(made)
 	}
 	return d
 }

@@ -80,7 +80,8 @@ func TestSection(t *testing.T) {
 		{crlf("A: b\n\nx\n"), []int{1}, MIME, "A: b\r\n\r\n"},
 		{crlf("A: b\n\nx\n"), []int{2}, Whole, "-"},
 		{crlf("A: b\n\nx\n"), []int{1, 1}, Whole, "-"},
-		{crlf("Content-Type: multipart/mixed\n\nx\n"), []int{1}, Whole, ""},
+		{crlf("Content-Type: multipart/mixed\n\nx\n"), []int{1}, Whole, "x\r\n"},
+		{crlf("Content-Type: multipart/mixed\n\nx\n"), []int{1}, MIME, ""},
 		{nil, nil, Whole, ""},
 		{nil, []int{1}, Whole, ""},
 		{crlf("Content-Type: message/rfc822\n\nA: b\n\nx\n"), []int{1}, Whole, "A: b\r\n\r\nx\r\n"},
@@ -129,8 +130,25 @@ func TestHeaderFields(t *testing.T) {
 			t.Errorf("%v %v: %q", c.names, c.not, got)
 		}
 	}
-	if got := AppendFields(nil, []string{"a", "b"}, false, crlf("A: 1\n"), []byte("B: 2")); string(got) != "A: 1\r\nB: 2\r\n\r\n" {
+	if got := AppendFields(nil, []string{"a", "b"}, false, crlf("A: 1\n"), []byte("B: 2\r\n\r\n")); string(got) != "A: 1\r\nB: 2\r\n\r\n" {
 		t.Errorf("two blocks: %q", got)
+	}
+	// RFC 3501 section 6.4.5: a message without a body and an empty line has
+	// none in the answer either.
+	for _, raw := range []string{"A: 1\r\nB: 2\r\n", "A: 1\r\nB: 2", "A: 1\r\nno colon"} {
+		want := raw[:6]
+		if got := AppendFields(nil, []string{"a"}, false, []byte(raw)); string(got) != want {
+			t.Errorf("no empty line: %q", got)
+		}
+		b, err := Parse([]byte(raw)).AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := OpenSummary(b); err != nil {
+			t.Error(err)
+		} else if got, ok := s.AppendFields(nil, []string{"subject"}); ok {
+			t.Errorf("a summary knows of the empty line: %q", got)
+		}
 	}
 	if got := Lookup(h, "tO"); string(got) != "b, c\td" {
 		t.Errorf("Lookup: %q", got)

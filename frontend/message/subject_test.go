@@ -19,6 +19,8 @@ func TestDecodeWords(t *testing.T) {
 		"=?utf-8?q?a":                          "=?utf-8?q?a",
 		"=?utf-8?b?!!?= x":                     "=?utf-8?b?!!?= x",
 		"=?nonesuch?q?=ff?=":                   "\uFFFD",
+		"=?utf-8?q?why??=":                     "why?",
+		"=?utf-8?q?no end =?utf-8?b?w7g?=":     "=?utf-8?q?no end ø",
 		"sm\xf8r":                              "smør",
 		"a =?x":                                "a =?x",
 		"=?":                                   "=?",

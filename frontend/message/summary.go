@@ -206,9 +206,13 @@ func (e *Envelope) fromBlock(b fieldBlock) {
 
 // AppendFields answers HEADER.FIELDS from the summary, byte for byte as the
 // header would, the empty line included. It reports false, and appends
-// nothing, if one of the names is not kept. Fields that a per-account prefix
-// adds are not in it.
+// nothing, if one of the names is not kept, or where the message may be a
+// header without an empty line. Fields that a per-account prefix adds are not
+// in it.
 func (s *Summary) AppendFields(dst []byte, names []string) ([]byte, bool) {
+	if s.HeaderLen == s.Size {
+		return dst, false
+	}
 	var want uint64
 	for _, n := range names {
 		id := fieldID(n)
@@ -235,9 +239,6 @@ func (s *Summary) AppendFields(dst []byte, names []string) ([]byte, bool) {
 			continue
 		}
 		dst = append(dst, raw...)
-		if len(raw) > 0 && raw[len(raw)-1] != '\n' {
-			dst = append(dst, '\r', '\n')
-		}
 	}
 }
 

@@ -203,6 +203,7 @@ func (w *structureWriter) part(dst []byte, i int) []byte {
 }
 
 func (w *structureWriter) params(dst []byte, params []Param, ascii bool) []byte {
+	params = joinParams(params)
 	if len(params) == 0 && !ascii {
 		return append(dst, "NIL"...)
 	}

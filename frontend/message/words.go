@@ -66,7 +66,9 @@ func decodeWord(v []byte) ([]byte, int) {
 	}
 	enc := lower(rest[0])
 	text, _, ok := bytes.Cut(rest[2:], []byte("?="))
-	if !ok {
+	// A question mark in the text is wrong (section 2) and often meant; the
+	// beginning of another word says that this one has no end.
+	if !ok || bytes.Contains(text, []byte("=?")) {
 		return nil, 0
 	}
 	n := 2 + len(charset) + 1 + 2 + len(text) + 2

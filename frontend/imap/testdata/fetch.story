@@ -89,17 +89,18 @@ A< b4 OK FETCH completed
 A> b5 FETCH 1:3 BODYSTRUCTURE
 A< * 1 FETCH (BODYSTRUCTURE ("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7bit" 55 1 NIL NIL NIL NIL))
 A< * 2 FETCH (BODYSTRUCTURE (("text" "plain" ("charset" "utf-8") NIL NIL "quoted-printable" 9 1 NIL NIL NIL NIL)("message" "rfc822" NIL NIL NIL "7bit" 53 (NIL "inner" ((NIL NIL "inner" "example.org")) ((NIL NIL "inner" "example.org")) ((NIL NIL "inner" "example.org")) NIL NIL NIL NIL NIL) ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 10 1 NIL NIL NIL NIL) 4 NIL NIL NIL NIL)("application" "octet-stream" ("name" "x.bin") NIL NIL "base64" 8 NIL NIL NIL NIL)("text" "plain" ("charset" "us-ascii") NIL NIL "x-unknown" 2 1 NIL NIL NIL NIL) "mixed" ("boundary" "b") NIL NIL NIL))
-A< * 3 FETCH (BODYSTRUCTURE (("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL) "mixed" ("boundary" "zz") NIL NIL NIL))
+A< * 3 FETCH (BODYSTRUCTURE (("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 9 1 NIL NIL NIL NIL) "mixed" ("boundary" "zz") NIL NIL NIL))
 A< b5 OK FETCH completed
 A> b6 FETCH 3 (ENVELOPE BODY BODY[] BODY[1] BODY[HEADER] BODY[TEXT] BODY[2])
-A< * 3 FETCH (ENVELOPE (NIL "crafted" NIL NIL NIL NIL NIL NIL NIL NIL) BODY (("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) "mixed") BODY[] {102}
+A< * 3 FETCH (ENVELOPE (NIL "crafted" NIL NIL NIL NIL NIL NIL NIL NIL) BODY (("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 9 1) "mixed") BODY[] {102}
 A| >From nobody
 A| no colon here
 A| Subject: crafted
 A| Content-Type: multipart/mixed; boundary=zz
 A| 
 A| nothing
-A|  BODY[1] {0}
+A|  BODY[1] {9}
+A| nothing
 A|  BODY[HEADER] {93}
 A| >From nobody
 A| no colon here
