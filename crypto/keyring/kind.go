@@ -42,6 +42,7 @@ const (
 	KindFakeVerifier Kind = 31 // the secret behind answers for unknown logins
 	KindContent      Kind = 32 // an account-wide digest of content
 	KindIdentifier   Kind = 33 // who an entry of an access list is about (RFC 4314)
+	KindSource       Kind = 34 // where mail is imported from
 )
 
 func (k Kind) String() string { return "kind " + strconv.Itoa(int(k)) }

@@ -75,10 +75,14 @@ func samples() map[string]*pb.Command {
 		"copy_shared":           {As: as, Op: &pb.Command_Copy{Copy: &pb.Copy{Account: 1, Mailbox: 2, Uids: rs, Target: 3, Drop: 8, DropKeywords: true}}},
 		"create_mailbox_shared": {As: as, Op: &pb.Command_CreateMailbox{CreateMailbox: &pb.CreateMailbox{Account: 1, Name: sampleName(9), Inherit: 3}}},
 		"set_acl":               {As: as, Op: &pb.Command_SetAcl{SetAcl: &pb.SetACL{Account: 1, Mailbox: 2, Hash: fillBytes(3, 16), Sealed: []byte("sealed"), Mode: pb.SetACL_ADD, Rights: 2047}}},
-		"put_share":             {Op: &pb.Command_PutShare{PutShare: &pb.PutShare{Owner: 1, Grantee: 2}}},
-		"remove_share":          {Op: &pb.Command_RemoveShare{RemoveShare: &pb.RemoveShare{Owner: 1, Grantee: 2, Version: 300}}},
-		"set_level":             {Op: &pb.Command_SetLevel{SetLevel: &pb.SetLevel{Level: 1}}},
-		"set_whole":             {Op: &pb.Command_SetWhole{SetWhole: &pb.SetWhole{Node: fillBytes(1, 16), Whole: true}}},
+		"append_imported": {Op: &pb.Command_Append{Append: &pb.Append{Account: 1, Mailbox: 2, Messages: []*pb.Placed{samplePlaced(30), samplePlaced(40)},
+			SourceUids: []uint32{7, 300}, KeepUids: true}}},
+		"begin_import":  {Op: &pb.Command_BeginImport{BeginImport: &pb.BeginImport{Account: 1, Source: fillBytes(3, 16), Mix: true}}},
+		"adopt_mailbox": {Op: &pb.Command_AdoptMailbox{AdoptMailbox: &pb.AdoptMailbox{Account: 1, Mailbox: 2, UidValidity: 1_400_000_000, UidNext: 300, ModSeq: 1 << 32}}},
+		"put_share":     {Op: &pb.Command_PutShare{PutShare: &pb.PutShare{Owner: 1, Grantee: 2}}},
+		"remove_share":  {Op: &pb.Command_RemoveShare{RemoveShare: &pb.RemoveShare{Owner: 1, Grantee: 2, Version: 300}}},
+		"set_level":     {Op: &pb.Command_SetLevel{SetLevel: &pb.SetLevel{Level: 1}}},
+		"set_whole":     {Op: &pb.Command_SetWhole{SetWhole: &pb.SetWhole{Node: fillBytes(1, 16), Whole: true}}},
 		"put_node": {Op: &pb.Command_PutNode{PutNode: &pb.PutNode{Id: fillBytes(1, 16), Name: "one", Address: "192.0.2.1:4050",
 			PublicKey: []byte("key"), Level: 1, ExpectNew: true, Leaving: true}}},
 		"remove_node":   {Op: &pb.Command_RemoveNode{RemoveNode: &pb.RemoveNode{Id: fillBytes(1, 16), Stolen: true}}},
@@ -90,14 +94,15 @@ func samples() map[string]*pb.Command {
 			Credential: sampleCredential(), QuotaBytes: 4, QuotaMessages: 5}}},
 		"set_account_status": {Op: &pb.Command_SetAccountStatus{SetAccountStatus: &pb.SetAccountStatus{Id: 1, Status: pb.AccountStatus_ACTIVE,
 			From: []pb.AccountStatus{pb.AccountStatus_OPENING, pb.AccountStatus_SUSPENDED}}}},
-		"set_credential":    {Op: &pb.Command_SetCredential{SetCredential: &pb.SetCredential{Account: 1, Credential: sampleCredential(), Only: true}}},
-		"remove_credential": {Op: &pb.Command_RemoveCredential{RemoveCredential: &pb.RemoveCredential{Account: 1, Id: fillBytes(1, 16)}}},
-		"add_address":       {Op: &pb.Command_AddAddress{AddAddress: &pb.AddAddress{Account: 1, Address: sampleName(2)}}},
-		"remove_address":    {Op: &pb.Command_RemoveAddress{RemoveAddress: &pb.RemoveAddress{Account: 1, Hash: fillBytes(2, 16)}}},
-		"put_group":         {Op: &pb.Command_PutGroup{PutGroup: &pb.PutGroup{Group: 3}}},
-		"put_setting":       {Op: &pb.Command_PutSetting{PutSetting: &pb.PutSetting{Name: "ca", Value: []byte("sealed"), Expect: new(uint64(0))}}},
-		"shred_account":     {Op: &pb.Command_ShredAccount{ShredAccount: &pb.ShredAccount{Id: 1}}},
-		"set_quota":         {Op: &pb.Command_SetQuota{SetQuota: &pb.SetQuota{Id: 1, QuotaBytes: 2, QuotaMessages: 3}}},
+		"set_credential":          {Op: &pb.Command_SetCredential{SetCredential: &pb.SetCredential{Account: 1, Credential: sampleCredential(), Only: true}}},
+		"set_credential_imported": {Op: &pb.Command_SetCredential{SetCredential: &pb.SetCredential{Account: 1, Credential: sampleCredential(), Existing: true}}},
+		"remove_credential":       {Op: &pb.Command_RemoveCredential{RemoveCredential: &pb.RemoveCredential{Account: 1, Id: fillBytes(1, 16)}}},
+		"add_address":             {Op: &pb.Command_AddAddress{AddAddress: &pb.AddAddress{Account: 1, Address: sampleName(2)}}},
+		"remove_address":          {Op: &pb.Command_RemoveAddress{RemoveAddress: &pb.RemoveAddress{Account: 1, Hash: fillBytes(2, 16)}}},
+		"put_group":               {Op: &pb.Command_PutGroup{PutGroup: &pb.PutGroup{Group: 3}}},
+		"put_setting":             {Op: &pb.Command_PutSetting{PutSetting: &pb.PutSetting{Name: "ca", Value: []byte("sealed"), Expect: new(uint64(0))}}},
+		"shred_account":           {Op: &pb.Command_ShredAccount{ShredAccount: &pb.ShredAccount{Id: 1}}},
+		"set_quota":               {Op: &pb.Command_SetQuota{SetQuota: &pb.SetQuota{Id: 1, QuotaBytes: 2, QuotaMessages: 3}}},
 	}
 }
 
@@ -113,7 +118,7 @@ func TestGolden(t *testing.T) {
 	}
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
-			if got := string(c.ProtoReflect().WhichOneof(c.ProtoReflect().Descriptor().Oneofs().ByName("op")).Name()); got != strings.TrimSuffix(name, "_shared") {
+			if got := string(c.ProtoReflect().WhichOneof(c.ProtoReflect().Descriptor().Oneofs().ByName("op")).Name()); got != strings.TrimSuffix(strings.TrimSuffix(name, "_shared"), "_imported") {
 				t.Fatalf("the sample is of %s", got)
 			}
 			b, err := Encode(c)
@@ -227,6 +232,19 @@ func TestValidate(t *testing.T) {
 			c.GetSetMetadata().Entries = append(c.GetSetMetadata().Entries, &pb.SetMetadata_Entry{Hash: fillBytes(byte(i), 16)})
 		}
 	})
+	on("UIDs to keep", "append_imported", func(c *pb.Command) { c.GetAppend().SourceUids = nil })
+	on("a source UID too few", "append_imported", func(c *pb.Command) { c.GetAppend().SourceUids = c.GetAppend().SourceUids[:1] })
+	on("source UID zero", "append_imported", func(c *pb.Command) { c.GetAppend().SourceUids[0] = 0 })
+	on("source UIDs unsorted", "append_imported", func(c *pb.Command) { c.GetAppend().SourceUids[1] = 7 })
+	on("source UID too high", "append_imported", func(c *pb.Command) { c.GetAppend().SourceUids[1] = MaxImportUID + 1 })
+	on("import and replace", "append_imported", func(c *pb.Command) { c.GetAppend().Replace = 1 })
+	on("an import by an actor", "append_imported", func(c *pb.Command) {
+		c.As = &pb.Actor{Hash: fillBytes(7, 16), Needs: []*pb.Actor_Need{{Mailbox: 1, Rights: 1}}}
+	})
+	on("source", "begin_import", func(c *pb.Command) { c.GetBeginImport().Source = fillBytes(1, 15) })
+	on("UIDVALIDITY too high", "adopt_mailbox", func(c *pb.Command) { c.GetAdoptMailbox().UidValidity = MaxImportUID + 1 })
+	on("UIDNEXT too high", "adopt_mailbox", func(c *pb.Command) { c.GetAdoptMailbox().UidNext = MaxImportUID + 1 })
+	on("MODSEQ too high", "adopt_mailbox", func(c *pb.Command) { c.GetAdoptMailbox().ModSeq = MaxImportModSeq + 1 })
 	on("nothing", "touch_recent", func(c *pb.Command) { c.Op = nil })
 	for name, spoil := range bad {
 		kind, _, _ := strings.Cut(name, ":")

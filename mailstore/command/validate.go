@@ -29,6 +29,10 @@ const (
 	MaxMetadataEntries = 100      // annotations of one SetMetadata
 	MaxMetadata        = 34 << 10 // bytes of one annotation, sealed
 
+	// What an import may raise counters to; what is left is for use.
+	MaxImportUID    = 1<<32 - 1 - 1<<24 // UIDs, UIDNEXT and UIDVALIDITY
+	MaxImportModSeq = 1 << 60
+
 	MaxIdentifier = 512 // bytes of an identifier of an access list, sealed
 	MaxNeeds      = 4   // mailboxes an Actor needs rights on
 )
@@ -92,6 +96,10 @@ func Validate(c *pb.Command) error {
 		return setMetadata(o.SetMetadata)
 	case *pb.Command_SetAcl:
 		return setACL(o.SetAcl)
+	case *pb.Command_BeginImport:
+		return exact("source", o.BeginImport.GetSource(), 16)
+	case *pb.Command_AdoptMailbox:
+		return adoptMailbox(o.AdoptMailbox)
 	case *pb.Command_SetLevel:
 		return between("level", int(o.SetLevel.GetLevel()), 1, 1<<20)
 	case *pb.Command_SetWhole:
@@ -307,6 +315,36 @@ func appendTo(a *pb.Append) error {
 			return err
 		}
 	}
+	if len(a.SourceUids) == 0 {
+		if a.KeepUids {
+			return invalid("no UIDs to keep")
+		}
+		return nil
+	}
+	if len(a.SourceUids) != len(a.Messages) || a.Replace != 0 {
+		return invalid("source UIDs")
+	}
+	last := uint32(0)
+	for _, u := range a.SourceUids {
+		if u <= last {
+			return invalid("source UIDs not ascending")
+		}
+		last = u
+	}
+	return atMostUID(last)
+}
+
+func adoptMailbox(m *pb.AdoptMailbox) error {
+	if m.GetUidValidity() > MaxImportUID || m.GetModSeq() > MaxImportModSeq {
+		return invalid("counter too high")
+	}
+	return atMostUID(m.GetUidNext())
+}
+
+func atMostUID(u uint32) error {
+	if u > MaxImportUID {
+		return invalid("UID too high")
+	}
 	return nil
 }
 
@@ -387,6 +425,9 @@ func actor(c *pb.Command) error {
 		*pb.Command_DeleteMailbox, *pb.Command_RenameMailboxes, *pb.Command_SetMetadata, *pb.Command_SetAcl:
 	default:
 		return invalid("an actor")
+	}
+	if len(c.GetAppend().GetSourceUids()) > 0 {
+		return invalid("an import by an actor")
 	}
 	if err := first(exact("actor", c.As.GetHash(), 16), between("needs", len(c.As.GetNeeds()), 1, MaxNeeds)); err != nil {
 		return err

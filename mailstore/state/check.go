@@ -66,7 +66,9 @@ func (c *checker) want(rule int, ok bool, format string, args ...any) {
 //  15. annotations are of mailboxes that exist, within their limits, and their
 //     sums are right;
 //  16. access lists are of mailboxes that exist, within their limits, and their
-//     number is right.
+//     number is right;
+//  17. imports are of mailboxes that exist, no UIDVALIDITY is that of two
+//     mailboxes, and one that the account did not count itself is recorded.
 //
 // It holds one account's ids, and the ids of all bodies, in memory.
 func (m *Mail) Check(ctx context.Context) (problems []Problem, err error) {
@@ -174,7 +176,7 @@ func (c *checker) accounts(r *Reader, bodies map[mailstore.BodyID]uint64) error 
 			contents: make(map[mailstore.ContentID]*sharing), keywords: make(map[uint16]bool),
 		}
 		for _, step := range []func() error{
-			a.mailboxes, a.keywordRows, a.messages, a.index, func() error { return a.contentRows(bodies) }, a.vanished, a.metadata, a.acls, a.totals,
+			a.mailboxes, a.keywordRows, a.messages, a.index, func() error { return a.contentRows(bodies) }, a.vanished, a.metadata, a.acls, a.imports, a.totals,
 		} {
 			if err := step(); err != nil {
 				return err
@@ -188,7 +190,7 @@ func (c *checker) accounts(r *Reader, bodies map[mailstore.BodyID]uint64) error 
 	// Rows of accounts that have no row of their own.
 	for _, tab := range []byte{
 		tabMailbox, tabName, tabSub, tabKeyword, tabKeywordHash, tabMessage, tabContent, tabContentRefs,
-		tabModSeq, tabVanished, tabThread, tabDying, tabMetadata, tabACL,
+		tabModSeq, tabVanished, tabThread, tabDying, tabMetadata, tabACL, tabImport, tabValidity,
 	} {
 		if err := c.scan(c.table(nil, tab), func(k, _ []byte) error {
 			c.want(12, len(k) >= 8 && ids[mailstore.AccountID(binary.BigEndian.Uint64(k))], "a row of no account in table %#x", tab)

@@ -425,6 +425,9 @@ func (d *Directory) setCredential(t *tx, c *pb.SetCredential) (*pb.Result, error
 	if err != nil {
 		return nil, err
 	}
+	if !found && c.Existing {
+		return code(pb.Code_NO_SUCH), nil
+	}
 	if !found && !c.Only && row.Credentials >= MaxCredentials {
 		return code(pb.Code_LIMIT), nil
 	}

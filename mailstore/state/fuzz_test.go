@@ -30,6 +30,7 @@ func FuzzApply(f *testing.F) {
 		setMetadata(alice, 1, "e", "value", "f", ""), setMetadata(alice, 0, "e", "value"),
 		setACL(alice, 2, "u", pb.SetACL_ADD, mailstore.AllRights), setACL(alice, 0, "u", pb.SetACL_SET, 0),
 		as("u", store(alice, Inbox, uids(1, 2), pb.StoreFlags_ADD, 9), 1, mailstore.RightSeen),
+		beginImport(alice, "s", false), adopt(alice, 3, 77, 9, 1<<40), importTo(alice, 2, true, placed(10, 5)),
 		{Op: &pb.Command_PutGroup{PutGroup: &pb.PutGroup{Group: 1}}},
 	} {
 		f.Add(encode(f, c))

@@ -41,6 +41,8 @@ const (
 	tabWhole       = 0x13 // node id → whole
 	tabMetadata    = 0x14 // account → sums; account, mailbox (0: the account), entry hash
 	tabACL         = 0x15 // account → sum; account, mailbox, identifier hash
+	tabImport      = 0x16 // account, mailbox (0: the account) → what it is imported from, how far
+	tabValidity    = 0x17 // account, UIDVALIDITY u32 (0: the first that was counted)
 
 	tabNode       = 0x40 // node id
 	tabNodeName   = 0x41 // name → node id
@@ -64,6 +66,7 @@ var mailTables = [256]bool{
 	tabKeyword: true, tabKeywordHash: true, tabMessage: true, tabContent: true, tabContentRefs: true,
 	tabModSeq: true, tabVanished: true, tabThread: true, tabBody: true, tabOp: true, tabOpAge: true,
 	tabHandoff: true, tabDying: true, tabWhole: true, tabMetadata: true, tabACL: true,
+	tabImport: true, tabValidity: true,
 }
 
 var directoryTables = [256]bool{

@@ -362,6 +362,10 @@ func (m *Mail) execute(t *tx, e *cluster.Entry, c *pb.Command) (*pb.Result, erro
 		return m.setMetadata(t, o.SetMetadata)
 	case *pb.Command_SetAcl:
 		return m.setACL(t, o.SetAcl)
+	case *pb.Command_BeginImport:
+		return m.beginImport(t, o.BeginImport)
+	case *pb.Command_AdoptMailbox:
+		return m.adoptMailbox(t, o.AdoptMailbox)
 	default:
 		// A directory command in a mail group: refused alike everywhere.
 		return code(pb.Code_INVALID), nil

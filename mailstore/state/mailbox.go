@@ -215,6 +215,9 @@ func (m *Mail) deleteMailbox(t *tx, c *pb.DeleteMailbox) (*pb.Result, error) {
 	if err := m.dropACL(t, a.ID, b.ID); err != nil {
 		return nil, err
 	}
+	if err := m.dropImport(t, a.ID, b.ID); err != nil {
+		return nil, err
+	}
 	b.gone = true
 	delete(m.boxes, boxKey{a.ID, b.ID})
 	a.UsedBytes -= b.Size

@@ -74,7 +74,7 @@ func (m *Mail) purgeOne(t *tx, a mailstore.AccountID, box mailstore.MailboxID, l
 		}
 		messages = m.account(nil, tabMessage, a)
 		plain = nil
-		for _, tab := range []byte{tabVanished, tabMailbox, tabName, tabSub, tabKeyword, tabKeywordHash, tabMetadata, tabACL} {
+		for _, tab := range []byte{tabVanished, tabMailbox, tabName, tabSub, tabKeyword, tabKeywordHash, tabMetadata, tabACL, tabImport, tabValidity} {
 			plain = append(plain, m.account(nil, tab, a))
 		}
 	}

@@ -34,6 +34,9 @@ func (a *twinAccount) dump(since uint64) string {
 		for _, h := range slices.Sorted(maps.Keys(a.acl[box])) {
 			fmt.Fprintf(&b, "acl %d %q %x\n", box, h, a.acl[box][h])
 		}
+		if i := a.imported[box]; i != nil {
+			fmt.Fprintf(&b, "imported %d %d %t\n", box, i.last, i.kept)
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(a.boxes)) {
 		box := a.boxes[id]
@@ -111,6 +114,16 @@ func dumpAccount(r *Reader, id mailstore.AccountID, since uint64) (string, error
 		}
 		for i := range list {
 			fmt.Fprintf(&b, "acl %d %q %x\n", box, list[i].Hash[:], uint16(list[i].Rights))
+		}
+		if box == 0 {
+			continue
+		}
+		last, kept, ok, err := r.Imported(id, box)
+		if err != nil {
+			return "", err
+		}
+		if ok {
+			fmt.Fprintf(&b, "imported %d %d %t\n", box, last, kept)
 		}
 	}
 	boxes, err := r.Mailboxes(id)
@@ -219,7 +232,7 @@ func (g *gen) placed() *pb.Placed {
 // command draws one, which another than the owner may give.
 func (g *gen) command() *pb.Command {
 	c := g.owners()
-	if actedOn(c) == 0 || g.int("another", 0, 3) != 0 {
+	if actedOn(c) == 0 || len(c.GetAppend().GetSourceUids()) > 0 || g.int("another", 0, 3) != 0 {
 		return c
 	}
 	c.As = &pb.Actor{Hash: hash(rapid.SampledFrom(genUsers).Draw(g.T, "actor"))}
@@ -231,7 +244,9 @@ func (g *gen) command() *pb.Command {
 
 func (g *gen) owners() *pb.Command {
 	a := g.account()
-	switch g.int("command", 0, 22) {
+	switch g.int("command", 0, 26) {
+	case 23, 24, 25, 26:
+		return g.importing(a)
 	case 0:
 		return openAccount(a, "a", "b")
 	case 1:

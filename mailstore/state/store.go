@@ -126,14 +126,29 @@ func (m *Mail) append(t *tx, c *pb.Append) (*pb.Result, error) {
 	if cd, err := m.mayAppend(t, a, b, c.Messages, old); err != nil || cd != pb.Code_OK {
 		return code(cd), err
 	}
+	var imp imported
+	if len(c.SourceUids) > 0 {
+		var cd pb.Code
+		if imp, cd, err = m.mayImport(t, b, c); err != nil || cd != pb.Code_OK {
+			return code(cd), err
+		}
+	}
 	seq := m.nextModSeq(a)
 	res := &pb.Result{Modseq: uint64(seq), Mailbox: uint32(b.ID), UidValidity: b.UIDValidity}
-	for _, p := range c.Messages {
+	for i, p := range c.Messages {
+		if c.KeepUids {
+			b.UIDNext = mailstore.UID(c.SourceUids[i])
+		}
 		uid, err := m.place(t, a, b, p, seq)
 		if err != nil {
 			return nil, err
 		}
 		res.Stored = append(res.Stored, &pb.Stored{UidValidity: b.UIDValidity, Uid: uint32(uid), Mailbox: uint32(b.ID)})
+	}
+	if len(c.SourceUids) > 0 {
+		if err := m.putImported(t, b, imp, c.SourceUids[len(c.SourceUids)-1]); err != nil {
+			return nil, err
+		}
 	}
 	if len(old) > 0 {
 		if err := m.remove(t, a, from, old, seq, true); err != nil {

@@ -26,6 +26,10 @@ type twinAccount struct {
 	subs                   map[string]bool
 	metadata               map[uint32]map[string]twinEntry // of existing mailboxes and of 0
 	acl                    map[uint32]map[string]uint32    // of mailboxes that have one
+	source                 string                          // what it is imported from
+	imported               map[uint32]*twinImport
+	first                  uint64          // UIDVALIDITY that it counted first
+	adopted                map[uint64]bool // UIDVALIDITYs that it did not count
 	keywords               []string
 	contents               map[string]*pb.Content
 	thread                 map[string]string // content id → thread
@@ -40,6 +44,11 @@ type twinBox struct {
 	recent   uint32
 	messages map[uint32]*twinMessage
 	vanished map[uint32]uint64
+}
+
+type twinImport struct {
+	last uint32
+	kept bool
 }
 
 type twinEntry struct {
@@ -270,6 +279,7 @@ func (t *twin) apply(c *pb.Command, time uint64) string {
 			delete(a.boxes, o.DeleteMailbox.Mailbox)
 			delete(a.metadata, o.DeleteMailbox.Mailbox)
 			delete(a.acl, o.DeleteMailbox.Mailbox)
+			delete(a.imported, o.DeleteMailbox.Mailbox)
 		}
 		return cd.String()
 	case *pb.Command_RenameMailboxes:
@@ -289,6 +299,10 @@ func (t *twin) apply(c *pb.Command, time uint64) string {
 		return t.setMetadata(o.SetMetadata)
 	case *pb.Command_SetAcl:
 		return t.setACL(o.SetAcl)
+	case *pb.Command_BeginImport:
+		return t.beginImport(o.BeginImport)
+	case *pb.Command_AdoptMailbox:
+		return t.adopt(o.AdoptMailbox)
 	case *pb.Command_TouchRecent:
 		_, b, cd := t.find(o.TouchRecent.Account, o.TouchRecent.Mailbox)
 		if cd == pb.Code_OK {
@@ -314,7 +328,8 @@ func (t *twin) openAccount(o *pb.OpenAccount) string {
 		return "OK"
 	}
 	a := &twinAccount{
-		quotaB: o.QuotaBytes, quotaM: o.QuotaMessages, modseq: 1, nextBox: 1, nextVal: uint64(t.now),
+		quotaB: o.QuotaBytes, quotaM: o.QuotaMessages, modseq: 1, nextBox: 1, nextVal: uint64(t.now), first: uint64(t.now),
+		imported: map[uint32]*twinImport{}, adopted: map[uint64]bool{},
 		boxes: map[uint32]*twinBox{}, subs: map[string]bool{}, contents: map[string]*pb.Content{},
 		thread: map[string]string{}, leads: map[string]string{},
 	}
@@ -402,10 +417,19 @@ func (t *twin) append(o *pb.Append) string {
 	if a.over(size, uint64(len(o.Messages)), freeB, uint64(len(old))) {
 		return "OVER_QUOTA"
 	}
+	if cd := a.mayImport(b, o); cd != pb.Code_OK {
+		return cd.String()
+	}
 	a.modseq++
 	var out []string
-	for _, p := range o.Messages {
+	for i, p := range o.Messages {
+		if o.KeepUids {
+			b.next = o.SourceUids[i]
+		}
 		out = append(out, fmt.Sprintf("%d/%d", o.Mailbox, a.place(b, p, t.now)))
+	}
+	for _, u := range o.SourceUids {
+		a.imported[o.Mailbox].last, b.recent = u, b.next
 	}
 	from.remove(old, a.modseq)
 	a.sweep()

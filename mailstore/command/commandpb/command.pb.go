@@ -294,6 +294,8 @@ type Command struct {
 	//	*Command_Jump
 	//	*Command_SetMetadata
 	//	*Command_SetAcl
+	//	*Command_BeginImport
+	//	*Command_AdoptMailbox
 	//	*Command_SetLevel
 	//	*Command_SetWhole
 	//	*Command_PutNode
@@ -545,6 +547,24 @@ func (x *Command) GetSetAcl() *SetACL {
 	if x != nil {
 		if x, ok := x.Op.(*Command_SetAcl); ok {
 			return x.SetAcl
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetBeginImport() *BeginImport {
+	if x != nil {
+		if x, ok := x.Op.(*Command_BeginImport); ok {
+			return x.BeginImport
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAdoptMailbox() *AdoptMailbox {
+	if x != nil {
+		if x, ok := x.Op.(*Command_AdoptMailbox); ok {
+			return x.AdoptMailbox
 		}
 	}
 	return nil
@@ -815,6 +835,14 @@ type Command_SetAcl struct {
 	SetAcl *SetACL `protobuf:"bytes,29,opt,name=set_acl,json=setAcl,proto3,oneof"`
 }
 
+type Command_BeginImport struct {
+	BeginImport *BeginImport `protobuf:"bytes,30,opt,name=begin_import,json=beginImport,proto3,oneof"`
+}
+
+type Command_AdoptMailbox struct {
+	AdoptMailbox *AdoptMailbox `protobuf:"bytes,31,opt,name=adopt_mailbox,json=adoptMailbox,proto3,oneof"`
+}
+
 type Command_SetLevel struct {
 	// Any group.
 	SetLevel *SetLevel `protobuf:"bytes,40,opt,name=set_level,json=setLevel,proto3,oneof"`
@@ -936,6 +964,10 @@ func (*Command_Jump) isCommand_Op() {}
 func (*Command_SetMetadata) isCommand_Op() {}
 
 func (*Command_SetAcl) isCommand_Op() {}
+
+func (*Command_BeginImport) isCommand_Op() {}
+
+func (*Command_AdoptMailbox) isCommand_Op() {}
 
 func (*Command_SetLevel) isCommand_Op() {}
 
@@ -1612,8 +1644,14 @@ type Append struct {
 	Replace uint32 `protobuf:"varint,4,opt,name=replace,proto3" json:"replace,omitempty"`
 	// replace_mailbox holds the replaced message; 0: the mailbox itself.
 	ReplaceMailbox uint32 `protobuf:"varint,5,opt,name=replace_mailbox,json=replaceMailbox,proto3" json:"replace_mailbox,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// source_uids are the UIDs the messages had where they are imported from, one
+	// each and ascending. The mailbox remembers the last one, and nothing at or
+	// below it is stored again. With keep_uids the messages get these UIDs; the
+	// mailbox must have been adopted.
+	SourceUids    []uint32 `protobuf:"varint,6,rep,packed,name=source_uids,json=sourceUids,proto3" json:"source_uids,omitempty"`
+	KeepUids      bool     `protobuf:"varint,7,opt,name=keep_uids,json=keepUids,proto3" json:"keep_uids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Append) Reset() {
@@ -1679,6 +1717,20 @@ func (x *Append) GetReplaceMailbox() uint32 {
 		return x.ReplaceMailbox
 	}
 	return 0
+}
+
+func (x *Append) GetSourceUids() []uint32 {
+	if x != nil {
+		return x.SourceUids
+	}
+	return nil
+}
+
+func (x *Append) GetKeepUids() bool {
+	if x != nil {
+		return x.KeepUids
+	}
+	return false
 }
 
 // StoreFlags changes flags of the messages that still exist.
@@ -2704,6 +2756,148 @@ func (x *SetACL) GetRights() uint32 {
 	return 0
 }
 
+// BeginImport records what an account's mail is imported from, so that an
+// import that was interrupted goes on and no other is mixed into it.
+type BeginImport struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account uint64                 `protobuf:"fixed64,1,opt,name=account,proto3" json:"account,omitempty"`
+	Source  []byte                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"` // 16 bytes: a hash of it
+	// mix: begin even though the account has mail, of its own or from elsewhere.
+	Mix           bool `protobuf:"varint,3,opt,name=mix,proto3" json:"mix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginImport) Reset() {
+	*x = BeginImport{}
+	mi := &file_command_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginImport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginImport) ProtoMessage() {}
+
+func (x *BeginImport) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginImport.ProtoReflect.Descriptor instead.
+func (*BeginImport) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *BeginImport) GetAccount() uint64 {
+	if x != nil {
+		return x.Account
+	}
+	return 0
+}
+
+func (x *BeginImport) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *BeginImport) GetMix() bool {
+	if x != nil {
+		return x.Mix
+	}
+	return false
+}
+
+// AdoptMailbox makes a mailbox go on as what it was elsewhere.
+type AdoptMailbox struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account uint64                 `protobuf:"fixed64,1,opt,name=account,proto3" json:"account,omitempty"`
+	Mailbox uint32                 `protobuf:"varint,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
+	// uid_validity is given to a mailbox that never had a message, if the account
+	// never had it; 0: none is given.
+	UidValidity   uint32 `protobuf:"varint,3,opt,name=uid_validity,json=uidValidity,proto3" json:"uid_validity,omitempty"`
+	UidNext       uint32 `protobuf:"varint,4,opt,name=uid_next,json=uidNext,proto3" json:"uid_next,omitempty"` // UIDNEXT is at least this
+	ModSeq        uint64 `protobuf:"varint,5,opt,name=mod_seq,json=modSeq,proto3" json:"mod_seq,omitempty"`    // the account's MODSEQ is at least this
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptMailbox) Reset() {
+	*x = AdoptMailbox{}
+	mi := &file_command_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptMailbox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptMailbox) ProtoMessage() {}
+
+func (x *AdoptMailbox) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptMailbox.ProtoReflect.Descriptor instead.
+func (*AdoptMailbox) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *AdoptMailbox) GetAccount() uint64 {
+	if x != nil {
+		return x.Account
+	}
+	return 0
+}
+
+func (x *AdoptMailbox) GetMailbox() uint32 {
+	if x != nil {
+		return x.Mailbox
+	}
+	return 0
+}
+
+func (x *AdoptMailbox) GetUidValidity() uint32 {
+	if x != nil {
+		return x.UidValidity
+	}
+	return 0
+}
+
+func (x *AdoptMailbox) GetUidNext() uint32 {
+	if x != nil {
+		return x.UidNext
+	}
+	return 0
+}
+
+func (x *AdoptMailbox) GetModSeq() uint64 {
+	if x != nil {
+		return x.ModSeq
+	}
+	return 0
+}
+
 type SetLevel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
@@ -2713,7 +2907,7 @@ type SetLevel struct {
 
 func (x *SetLevel) Reset() {
 	*x = SetLevel{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2919,7 @@ func (x *SetLevel) String() string {
 func (*SetLevel) ProtoMessage() {}
 
 func (x *SetLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2932,7 @@ func (x *SetLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLevel.ProtoReflect.Descriptor instead.
 func (*SetLevel) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetLevel) GetLevel() uint32 {
@@ -2759,7 +2953,7 @@ type SetWhole struct {
 
 func (x *SetWhole) Reset() {
 	*x = SetWhole{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2965,7 @@ func (x *SetWhole) String() string {
 func (*SetWhole) ProtoMessage() {}
 
 func (x *SetWhole) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2978,7 @@ func (x *SetWhole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWhole.ProtoReflect.Descriptor instead.
 func (*SetWhole) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetWhole) GetNode() []byte {
@@ -2818,7 +3012,7 @@ type PutNode struct {
 
 func (x *PutNode) Reset() {
 	*x = PutNode{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +3024,7 @@ func (x *PutNode) String() string {
 func (*PutNode) ProtoMessage() {}
 
 func (x *PutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +3037,7 @@ func (x *PutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
 func (*PutNode) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PutNode) GetId() []byte {
@@ -2905,7 +3099,7 @@ type RemoveNode struct {
 
 func (x *RemoveNode) Reset() {
 	*x = RemoveNode{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +3111,7 @@ func (x *RemoveNode) String() string {
 func (*RemoveNode) ProtoMessage() {}
 
 func (x *RemoveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +3124,7 @@ func (x *RemoveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNode.ProtoReflect.Descriptor instead.
 func (*RemoveNode) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveNode) GetId() []byte {
@@ -2959,7 +3153,7 @@ type PutToken struct {
 
 func (x *PutToken) Reset() {
 	*x = PutToken{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2971,7 +3165,7 @@ func (x *PutToken) String() string {
 func (*PutToken) ProtoMessage() {}
 
 func (x *PutToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2984,7 +3178,7 @@ func (x *PutToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutToken.ProtoReflect.Descriptor instead.
 func (*PutToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutToken) GetId() []byte {
@@ -3019,7 +3213,7 @@ type UseToken struct {
 
 func (x *UseToken) Reset() {
 	*x = UseToken{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3031,7 +3225,7 @@ func (x *UseToken) String() string {
 func (*UseToken) ProtoMessage() {}
 
 func (x *UseToken) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3044,7 +3238,7 @@ func (x *UseToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseToken.ProtoReflect.Descriptor instead.
 func (*UseToken) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *UseToken) GetId() []byte {
@@ -3070,7 +3264,7 @@ type PutDomain struct {
 
 func (x *PutDomain) Reset() {
 	*x = PutDomain{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3276,7 @@ func (x *PutDomain) String() string {
 func (*PutDomain) ProtoMessage() {}
 
 func (x *PutDomain) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3289,7 @@ func (x *PutDomain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDomain.ProtoReflect.Descriptor instead.
 func (*PutDomain) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PutDomain) GetDomain() *Name {
@@ -3114,7 +3308,7 @@ type RemoveDomain struct {
 
 func (x *RemoveDomain) Reset() {
 	*x = RemoveDomain{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3126,7 +3320,7 @@ func (x *RemoveDomain) String() string {
 func (*RemoveDomain) ProtoMessage() {}
 
 func (x *RemoveDomain) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3139,7 +3333,7 @@ func (x *RemoveDomain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDomain.ProtoReflect.Descriptor instead.
 func (*RemoveDomain) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveDomain) GetHash() []byte {
@@ -3166,7 +3360,7 @@ type AddAccount struct {
 
 func (x *AddAccount) Reset() {
 	*x = AddAccount{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +3372,7 @@ func (x *AddAccount) String() string {
 func (*AddAccount) ProtoMessage() {}
 
 func (x *AddAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +3385,7 @@ func (x *AddAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAccount.ProtoReflect.Descriptor instead.
 func (*AddAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AddAccount) GetId() uint64 {
@@ -3257,7 +3451,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3269,7 +3463,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3282,7 +3476,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Credential) GetId() []byte {
@@ -3332,7 +3526,7 @@ type SetAccountStatus struct {
 
 func (x *SetAccountStatus) Reset() {
 	*x = SetAccountStatus{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3344,7 +3538,7 @@ func (x *SetAccountStatus) String() string {
 func (*SetAccountStatus) ProtoMessage() {}
 
 func (x *SetAccountStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3357,7 +3551,7 @@ func (x *SetAccountStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAccountStatus.ProtoReflect.Descriptor instead.
 func (*SetAccountStatus) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SetAccountStatus) GetId() uint64 {
@@ -3394,7 +3588,7 @@ type SetQuota struct {
 
 func (x *SetQuota) Reset() {
 	*x = SetQuota{}
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3406,7 +3600,7 @@ func (x *SetQuota) String() string {
 func (*SetQuota) ProtoMessage() {}
 
 func (x *SetQuota) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3419,7 +3613,7 @@ func (x *SetQuota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQuota.ProtoReflect.Descriptor instead.
 func (*SetQuota) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{38}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SetQuota) GetId() uint64 {
@@ -3444,19 +3638,20 @@ func (x *SetQuota) GetQuotaMessages() uint64 {
 }
 
 // SetCredential adds or replaces a credential by id; with only, every other
-// one goes.
+// one goes; with existing, there must be one of that id.
 type SetCredential struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       uint64                 `protobuf:"fixed64,1,opt,name=account,proto3" json:"account,omitempty"`
 	Credential    *Credential            `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
 	Only          bool                   `protobuf:"varint,3,opt,name=only,proto3" json:"only,omitempty"`
+	Existing      bool                   `protobuf:"varint,4,opt,name=existing,proto3" json:"existing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetCredential) Reset() {
 	*x = SetCredential{}
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3663,7 @@ func (x *SetCredential) String() string {
 func (*SetCredential) ProtoMessage() {}
 
 func (x *SetCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3676,7 @@ func (x *SetCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCredential.ProtoReflect.Descriptor instead.
 func (*SetCredential) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{39}
+	return file_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SetCredential) GetAccount() uint64 {
@@ -3505,6 +3700,13 @@ func (x *SetCredential) GetOnly() bool {
 	return false
 }
 
+func (x *SetCredential) GetExisting() bool {
+	if x != nil {
+		return x.Existing
+	}
+	return false
+}
+
 type RemoveCredential struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       uint64                 `protobuf:"fixed64,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -3515,7 +3717,7 @@ type RemoveCredential struct {
 
 func (x *RemoveCredential) Reset() {
 	*x = RemoveCredential{}
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3527,7 +3729,7 @@ func (x *RemoveCredential) String() string {
 func (*RemoveCredential) ProtoMessage() {}
 
 func (x *RemoveCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3540,7 +3742,7 @@ func (x *RemoveCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCredential.ProtoReflect.Descriptor instead.
 func (*RemoveCredential) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{40}
+	return file_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RemoveCredential) GetAccount() uint64 {
@@ -3567,7 +3769,7 @@ type AddAddress struct {
 
 func (x *AddAddress) Reset() {
 	*x = AddAddress{}
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3579,7 +3781,7 @@ func (x *AddAddress) String() string {
 func (*AddAddress) ProtoMessage() {}
 
 func (x *AddAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3592,7 +3794,7 @@ func (x *AddAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAddress.ProtoReflect.Descriptor instead.
 func (*AddAddress) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{41}
+	return file_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AddAddress) GetAccount() uint64 {
@@ -3619,7 +3821,7 @@ type RemoveAddress struct {
 
 func (x *RemoveAddress) Reset() {
 	*x = RemoveAddress{}
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3631,7 +3833,7 @@ func (x *RemoveAddress) String() string {
 func (*RemoveAddress) ProtoMessage() {}
 
 func (x *RemoveAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3644,7 +3846,7 @@ func (x *RemoveAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAddress.ProtoReflect.Descriptor instead.
 func (*RemoveAddress) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{42}
+	return file_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RemoveAddress) GetAccount() uint64 {
@@ -3671,7 +3873,7 @@ type ShredAccount struct {
 
 func (x *ShredAccount) Reset() {
 	*x = ShredAccount{}
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3683,7 +3885,7 @@ func (x *ShredAccount) String() string {
 func (*ShredAccount) ProtoMessage() {}
 
 func (x *ShredAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[43]
+	mi := &file_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3696,7 +3898,7 @@ func (x *ShredAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShredAccount.ProtoReflect.Descriptor instead.
 func (*ShredAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{43}
+	return file_command_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ShredAccount) GetId() uint64 {
@@ -3715,7 +3917,7 @@ type PutGroup struct {
 
 func (x *PutGroup) Reset() {
 	*x = PutGroup{}
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3727,7 +3929,7 @@ func (x *PutGroup) String() string {
 func (*PutGroup) ProtoMessage() {}
 
 func (x *PutGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[44]
+	mi := &file_command_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3740,7 +3942,7 @@ func (x *PutGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutGroup.ProtoReflect.Descriptor instead.
 func (*PutGroup) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{44}
+	return file_command_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PutGroup) GetGroup() uint32 {
@@ -3763,7 +3965,7 @@ type PutShare struct {
 
 func (x *PutShare) Reset() {
 	*x = PutShare{}
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3775,7 +3977,7 @@ func (x *PutShare) String() string {
 func (*PutShare) ProtoMessage() {}
 
 func (x *PutShare) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[45]
+	mi := &file_command_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3788,7 +3990,7 @@ func (x *PutShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutShare.ProtoReflect.Descriptor instead.
 func (*PutShare) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{45}
+	return file_command_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PutShare) GetOwner() uint64 {
@@ -3817,7 +4019,7 @@ type RemoveShare struct {
 
 func (x *RemoveShare) Reset() {
 	*x = RemoveShare{}
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +4031,7 @@ func (x *RemoveShare) String() string {
 func (*RemoveShare) ProtoMessage() {}
 
 func (x *RemoveShare) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[46]
+	mi := &file_command_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3842,7 +4044,7 @@ func (x *RemoveShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveShare.ProtoReflect.Descriptor instead.
 func (*RemoveShare) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{46}
+	return file_command_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RemoveShare) GetOwner() uint64 {
@@ -3879,7 +4081,7 @@ type PutSetting struct {
 
 func (x *PutSetting) Reset() {
 	*x = PutSetting{}
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3891,7 +4093,7 @@ func (x *PutSetting) String() string {
 func (*PutSetting) ProtoMessage() {}
 
 func (x *PutSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[47]
+	mi := &file_command_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3904,7 +4106,7 @@ func (x *PutSetting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSetting.ProtoReflect.Descriptor instead.
 func (*PutSetting) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{47}
+	return file_command_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PutSetting) GetName() string {
@@ -3947,7 +4149,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3959,7 +4161,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[48]
+	mi := &file_command_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3972,7 +4174,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{48}
+	return file_command_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Result) GetCode() Code {
@@ -4058,7 +4260,7 @@ type Stored struct {
 
 func (x *Stored) Reset() {
 	*x = Stored{}
-	mi := &file_command_proto_msgTypes[49]
+	mi := &file_command_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4070,7 +4272,7 @@ func (x *Stored) String() string {
 func (*Stored) ProtoMessage() {}
 
 func (x *Stored) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[49]
+	mi := &file_command_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4083,7 +4285,7 @@ func (x *Stored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stored.ProtoReflect.Descriptor instead.
 func (*Stored) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{49}
+	return file_command_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Stored) GetCode() Code {
@@ -4130,7 +4332,7 @@ type Changed struct {
 
 func (x *Changed) Reset() {
 	*x = Changed{}
-	mi := &file_command_proto_msgTypes[50]
+	mi := &file_command_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4142,7 +4344,7 @@ func (x *Changed) String() string {
 func (*Changed) ProtoMessage() {}
 
 func (x *Changed) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[50]
+	mi := &file_command_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4155,7 +4357,7 @@ func (x *Changed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Changed.ProtoReflect.Descriptor instead.
 func (*Changed) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{50}
+	return file_command_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Changed) GetUid() uint32 {
@@ -4175,7 +4377,7 @@ type Actor_Need struct {
 
 func (x *Actor_Need) Reset() {
 	*x = Actor_Need{}
-	mi := &file_command_proto_msgTypes[51]
+	mi := &file_command_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4187,7 +4389,7 @@ func (x *Actor_Need) String() string {
 func (*Actor_Need) ProtoMessage() {}
 
 func (x *Actor_Need) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[51]
+	mi := &file_command_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4228,7 +4430,7 @@ type Deliver_To struct {
 
 func (x *Deliver_To) Reset() {
 	*x = Deliver_To{}
-	mi := &file_command_proto_msgTypes[52]
+	mi := &file_command_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4240,7 +4442,7 @@ func (x *Deliver_To) String() string {
 func (*Deliver_To) ProtoMessage() {}
 
 func (x *Deliver_To) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[52]
+	mi := &file_command_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4287,7 +4489,7 @@ type RenameMailboxes_Item struct {
 
 func (x *RenameMailboxes_Item) Reset() {
 	*x = RenameMailboxes_Item{}
-	mi := &file_command_proto_msgTypes[53]
+	mi := &file_command_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4299,7 +4501,7 @@ func (x *RenameMailboxes_Item) String() string {
 func (*RenameMailboxes_Item) ProtoMessage() {}
 
 func (x *RenameMailboxes_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[53]
+	mi := &file_command_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4340,7 +4542,7 @@ type OpenHandoff_Item struct {
 
 func (x *OpenHandoff_Item) Reset() {
 	*x = OpenHandoff_Item{}
-	mi := &file_command_proto_msgTypes[54]
+	mi := &file_command_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4352,7 +4554,7 @@ func (x *OpenHandoff_Item) String() string {
 func (*OpenHandoff_Item) ProtoMessage() {}
 
 func (x *OpenHandoff_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[54]
+	mi := &file_command_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4399,7 +4601,7 @@ type SetMetadata_Entry struct {
 
 func (x *SetMetadata_Entry) Reset() {
 	*x = SetMetadata_Entry{}
-	mi := &file_command_proto_msgTypes[55]
+	mi := &file_command_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4411,7 +4613,7 @@ func (x *SetMetadata_Entry) String() string {
 func (*SetMetadata_Entry) ProtoMessage() {}
 
 func (x *SetMetadata_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[55]
+	mi := &file_command_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4445,7 +4647,7 @@ var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x12altmail.command.v1\"\xad\x15\n" +
+	"\rcommand.proto\x12\x12altmail.command.v1\"\xbc\x16\n" +
 	"\aCommand\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\x12)\n" +
 	"\x02as\x18\x02 \x01(\v2\x19.altmail.command.v1.ActorR\x02as\x12D\n" +
@@ -4470,7 +4672,9 @@ const file_command_proto_rawDesc = "" +
 	"\tbody_lost\x18\x1a \x01(\v2\x1c.altmail.command.v1.BodyLostH\x00R\bbodyLost\x12.\n" +
 	"\x04jump\x18\x1b \x01(\v2\x18.altmail.command.v1.JumpH\x00R\x04jump\x12D\n" +
 	"\fset_metadata\x18\x1c \x01(\v2\x1f.altmail.command.v1.SetMetadataH\x00R\vsetMetadata\x125\n" +
-	"\aset_acl\x18\x1d \x01(\v2\x1a.altmail.command.v1.SetACLH\x00R\x06setAcl\x12;\n" +
+	"\aset_acl\x18\x1d \x01(\v2\x1a.altmail.command.v1.SetACLH\x00R\x06setAcl\x12D\n" +
+	"\fbegin_import\x18\x1e \x01(\v2\x1f.altmail.command.v1.BeginImportH\x00R\vbeginImport\x12G\n" +
+	"\radopt_mailbox\x18\x1f \x01(\v2 .altmail.command.v1.AdoptMailboxH\x00R\fadoptMailbox\x12;\n" +
 	"\tset_level\x18( \x01(\v2\x1c.altmail.command.v1.SetLevelH\x00R\bsetLevel\x12;\n" +
 	"\tset_whole\x18) \x01(\v2\x1c.altmail.command.v1.SetWholeH\x00R\bsetWhole\x128\n" +
 	"\bput_node\x18< \x01(\v2\x1b.altmail.command.v1.PutNodeH\x00R\aputNode\x12A\n" +
@@ -4550,13 +4754,16 @@ const file_command_proto_rawDesc = "" +
 	"\x02To\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
 	"\amailbox\x18\x02 \x01(\fR\amailbox\x124\n" +
-	"\amessage\x18\x03 \x01(\v2\x1a.altmail.command.v1.PlacedR\amessage\"\xb7\x01\n" +
+	"\amessage\x18\x03 \x01(\v2\x1a.altmail.command.v1.PlacedR\amessage\"\xf5\x01\n" +
 	"\x06Append\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
 	"\amailbox\x18\x02 \x01(\rR\amailbox\x126\n" +
 	"\bmessages\x18\x03 \x03(\v2\x1a.altmail.command.v1.PlacedR\bmessages\x12\x18\n" +
 	"\areplace\x18\x04 \x01(\rR\areplace\x12'\n" +
-	"\x0freplace_mailbox\x18\x05 \x01(\rR\x0ereplaceMailbox\"\x9b\x03\n" +
+	"\x0freplace_mailbox\x18\x05 \x01(\rR\x0ereplaceMailbox\x12\x1f\n" +
+	"\vsource_uids\x18\x06 \x03(\rR\n" +
+	"sourceUids\x12\x1b\n" +
+	"\tkeep_uids\x18\a \x01(\bR\bkeepUids\"\x9b\x03\n" +
 	"\n" +
 	"StoreFlags\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
@@ -4653,7 +4860,17 @@ const file_command_proto_rawDesc = "" +
 	"\x03SET\x10\x00\x12\a\n" +
 	"\x03ADD\x10\x01\x12\n" +
 	"\n" +
-	"\x06REMOVE\x10\x02\" \n" +
+	"\x06REMOVE\x10\x02\"Q\n" +
+	"\vBeginImport\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\fR\x06source\x12\x10\n" +
+	"\x03mix\x18\x03 \x01(\bR\x03mix\"\x99\x01\n" +
+	"\fAdoptMailbox\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x18\n" +
+	"\amailbox\x18\x02 \x01(\rR\amailbox\x12!\n" +
+	"\fuid_validity\x18\x03 \x01(\rR\vuidValidity\x12\x19\n" +
+	"\buid_next\x18\x04 \x01(\rR\auidNext\x12\x17\n" +
+	"\amod_seq\x18\x05 \x01(\x04R\x06modSeq\" \n" +
 	"\bSetLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"4\n" +
 	"\bSetWhole\x12\x12\n" +
@@ -4712,13 +4929,14 @@ const file_command_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x1f\n" +
 	"\vquota_bytes\x18\x02 \x01(\x04R\n" +
 	"quotaBytes\x12%\n" +
-	"\x0equota_messages\x18\x03 \x01(\x04R\rquotaMessages\"}\n" +
+	"\x0equota_messages\x18\x03 \x01(\x04R\rquotaMessages\"\x99\x01\n" +
 	"\rSetCredential\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12>\n" +
 	"\n" +
 	"credential\x18\x02 \x01(\v2\x1e.altmail.command.v1.CredentialR\n" +
 	"credential\x12\x12\n" +
-	"\x04only\x18\x03 \x01(\bR\x04only\"<\n" +
+	"\x04only\x18\x03 \x01(\bR\x04only\x12\x1a\n" +
+	"\bexisting\x18\x04 \x01(\bR\bexisting\"<\n" +
 	"\x10RemoveCredential\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\x06R\aaccount\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\"Z\n" +
@@ -4809,7 +5027,7 @@ func file_command_proto_rawDescGZIP() []byte {
 }
 
 var file_command_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_command_proto_goTypes = []any{
 	(AccountStatus)(0),           // 0: altmail.command.v1.AccountStatus
 	(Code)(0),                    // 1: altmail.command.v1.Code
@@ -4842,35 +5060,37 @@ var file_command_proto_goTypes = []any{
 	(*Jump)(nil),                 // 28: altmail.command.v1.Jump
 	(*SetMetadata)(nil),          // 29: altmail.command.v1.SetMetadata
 	(*SetACL)(nil),               // 30: altmail.command.v1.SetACL
-	(*SetLevel)(nil),             // 31: altmail.command.v1.SetLevel
-	(*SetWhole)(nil),             // 32: altmail.command.v1.SetWhole
-	(*PutNode)(nil),              // 33: altmail.command.v1.PutNode
-	(*RemoveNode)(nil),           // 34: altmail.command.v1.RemoveNode
-	(*PutToken)(nil),             // 35: altmail.command.v1.PutToken
-	(*UseToken)(nil),             // 36: altmail.command.v1.UseToken
-	(*PutDomain)(nil),            // 37: altmail.command.v1.PutDomain
-	(*RemoveDomain)(nil),         // 38: altmail.command.v1.RemoveDomain
-	(*AddAccount)(nil),           // 39: altmail.command.v1.AddAccount
-	(*Credential)(nil),           // 40: altmail.command.v1.Credential
-	(*SetAccountStatus)(nil),     // 41: altmail.command.v1.SetAccountStatus
-	(*SetQuota)(nil),             // 42: altmail.command.v1.SetQuota
-	(*SetCredential)(nil),        // 43: altmail.command.v1.SetCredential
-	(*RemoveCredential)(nil),     // 44: altmail.command.v1.RemoveCredential
-	(*AddAddress)(nil),           // 45: altmail.command.v1.AddAddress
-	(*RemoveAddress)(nil),        // 46: altmail.command.v1.RemoveAddress
-	(*ShredAccount)(nil),         // 47: altmail.command.v1.ShredAccount
-	(*PutGroup)(nil),             // 48: altmail.command.v1.PutGroup
-	(*PutShare)(nil),             // 49: altmail.command.v1.PutShare
-	(*RemoveShare)(nil),          // 50: altmail.command.v1.RemoveShare
-	(*PutSetting)(nil),           // 51: altmail.command.v1.PutSetting
-	(*Result)(nil),               // 52: altmail.command.v1.Result
-	(*Stored)(nil),               // 53: altmail.command.v1.Stored
-	(*Changed)(nil),              // 54: altmail.command.v1.Changed
-	(*Actor_Need)(nil),           // 55: altmail.command.v1.Actor.Need
-	(*Deliver_To)(nil),           // 56: altmail.command.v1.Deliver.To
-	(*RenameMailboxes_Item)(nil), // 57: altmail.command.v1.RenameMailboxes.Item
-	(*OpenHandoff_Item)(nil),     // 58: altmail.command.v1.OpenHandoff.Item
-	(*SetMetadata_Entry)(nil),    // 59: altmail.command.v1.SetMetadata.Entry
+	(*BeginImport)(nil),          // 31: altmail.command.v1.BeginImport
+	(*AdoptMailbox)(nil),         // 32: altmail.command.v1.AdoptMailbox
+	(*SetLevel)(nil),             // 33: altmail.command.v1.SetLevel
+	(*SetWhole)(nil),             // 34: altmail.command.v1.SetWhole
+	(*PutNode)(nil),              // 35: altmail.command.v1.PutNode
+	(*RemoveNode)(nil),           // 36: altmail.command.v1.RemoveNode
+	(*PutToken)(nil),             // 37: altmail.command.v1.PutToken
+	(*UseToken)(nil),             // 38: altmail.command.v1.UseToken
+	(*PutDomain)(nil),            // 39: altmail.command.v1.PutDomain
+	(*RemoveDomain)(nil),         // 40: altmail.command.v1.RemoveDomain
+	(*AddAccount)(nil),           // 41: altmail.command.v1.AddAccount
+	(*Credential)(nil),           // 42: altmail.command.v1.Credential
+	(*SetAccountStatus)(nil),     // 43: altmail.command.v1.SetAccountStatus
+	(*SetQuota)(nil),             // 44: altmail.command.v1.SetQuota
+	(*SetCredential)(nil),        // 45: altmail.command.v1.SetCredential
+	(*RemoveCredential)(nil),     // 46: altmail.command.v1.RemoveCredential
+	(*AddAddress)(nil),           // 47: altmail.command.v1.AddAddress
+	(*RemoveAddress)(nil),        // 48: altmail.command.v1.RemoveAddress
+	(*ShredAccount)(nil),         // 49: altmail.command.v1.ShredAccount
+	(*PutGroup)(nil),             // 50: altmail.command.v1.PutGroup
+	(*PutShare)(nil),             // 51: altmail.command.v1.PutShare
+	(*RemoveShare)(nil),          // 52: altmail.command.v1.RemoveShare
+	(*PutSetting)(nil),           // 53: altmail.command.v1.PutSetting
+	(*Result)(nil),               // 54: altmail.command.v1.Result
+	(*Stored)(nil),               // 55: altmail.command.v1.Stored
+	(*Changed)(nil),              // 56: altmail.command.v1.Changed
+	(*Actor_Need)(nil),           // 57: altmail.command.v1.Actor.Need
+	(*Deliver_To)(nil),           // 58: altmail.command.v1.Deliver.To
+	(*RenameMailboxes_Item)(nil), // 59: altmail.command.v1.RenameMailboxes.Item
+	(*OpenHandoff_Item)(nil),     // 60: altmail.command.v1.OpenHandoff.Item
+	(*SetMetadata_Entry)(nil),    // 61: altmail.command.v1.SetMetadata.Entry
 }
 var file_command_proto_depIdxs = []int32{
 	5,  // 0: altmail.command.v1.Command.as:type_name -> altmail.command.v1.Actor
@@ -4894,62 +5114,64 @@ var file_command_proto_depIdxs = []int32{
 	28, // 18: altmail.command.v1.Command.jump:type_name -> altmail.command.v1.Jump
 	29, // 19: altmail.command.v1.Command.set_metadata:type_name -> altmail.command.v1.SetMetadata
 	30, // 20: altmail.command.v1.Command.set_acl:type_name -> altmail.command.v1.SetACL
-	31, // 21: altmail.command.v1.Command.set_level:type_name -> altmail.command.v1.SetLevel
-	32, // 22: altmail.command.v1.Command.set_whole:type_name -> altmail.command.v1.SetWhole
-	33, // 23: altmail.command.v1.Command.put_node:type_name -> altmail.command.v1.PutNode
-	34, // 24: altmail.command.v1.Command.remove_node:type_name -> altmail.command.v1.RemoveNode
-	35, // 25: altmail.command.v1.Command.put_token:type_name -> altmail.command.v1.PutToken
-	36, // 26: altmail.command.v1.Command.use_token:type_name -> altmail.command.v1.UseToken
-	37, // 27: altmail.command.v1.Command.put_domain:type_name -> altmail.command.v1.PutDomain
-	38, // 28: altmail.command.v1.Command.remove_domain:type_name -> altmail.command.v1.RemoveDomain
-	39, // 29: altmail.command.v1.Command.add_account:type_name -> altmail.command.v1.AddAccount
-	41, // 30: altmail.command.v1.Command.set_account_status:type_name -> altmail.command.v1.SetAccountStatus
-	43, // 31: altmail.command.v1.Command.set_credential:type_name -> altmail.command.v1.SetCredential
-	44, // 32: altmail.command.v1.Command.remove_credential:type_name -> altmail.command.v1.RemoveCredential
-	45, // 33: altmail.command.v1.Command.add_address:type_name -> altmail.command.v1.AddAddress
-	46, // 34: altmail.command.v1.Command.remove_address:type_name -> altmail.command.v1.RemoveAddress
-	48, // 35: altmail.command.v1.Command.put_group:type_name -> altmail.command.v1.PutGroup
-	51, // 36: altmail.command.v1.Command.put_setting:type_name -> altmail.command.v1.PutSetting
-	47, // 37: altmail.command.v1.Command.shred_account:type_name -> altmail.command.v1.ShredAccount
-	42, // 38: altmail.command.v1.Command.set_quota:type_name -> altmail.command.v1.SetQuota
-	49, // 39: altmail.command.v1.Command.put_share:type_name -> altmail.command.v1.PutShare
-	50, // 40: altmail.command.v1.Command.remove_share:type_name -> altmail.command.v1.RemoveShare
-	55, // 41: altmail.command.v1.Actor.needs:type_name -> altmail.command.v1.Actor.Need
-	8,  // 42: altmail.command.v1.Placed.content:type_name -> altmail.command.v1.Content
-	7,  // 43: altmail.command.v1.Placed.keywords:type_name -> altmail.command.v1.Keyword
-	19, // 44: altmail.command.v1.OpenAccount.mailboxes:type_name -> altmail.command.v1.CreateMailbox
-	56, // 45: altmail.command.v1.Deliver.to:type_name -> altmail.command.v1.Deliver.To
-	9,  // 46: altmail.command.v1.Append.messages:type_name -> altmail.command.v1.Placed
-	10, // 47: altmail.command.v1.StoreFlags.uids:type_name -> altmail.command.v1.UIDRange
-	2,  // 48: altmail.command.v1.StoreFlags.mode:type_name -> altmail.command.v1.StoreFlags.Mode
-	7,  // 49: altmail.command.v1.StoreFlags.keywords:type_name -> altmail.command.v1.Keyword
-	10, // 50: altmail.command.v1.Expunge.uids:type_name -> altmail.command.v1.UIDRange
-	10, // 51: altmail.command.v1.Copy.uids:type_name -> altmail.command.v1.UIDRange
-	6,  // 52: altmail.command.v1.CreateMailbox.name:type_name -> altmail.command.v1.Name
-	57, // 53: altmail.command.v1.RenameMailboxes.items:type_name -> altmail.command.v1.RenameMailboxes.Item
-	6,  // 54: altmail.command.v1.Subscribe.name:type_name -> altmail.command.v1.Name
-	58, // 55: altmail.command.v1.OpenHandoff.items:type_name -> altmail.command.v1.OpenHandoff.Item
-	59, // 56: altmail.command.v1.SetMetadata.entries:type_name -> altmail.command.v1.SetMetadata.Entry
-	3,  // 57: altmail.command.v1.SetACL.mode:type_name -> altmail.command.v1.SetACL.Mode
-	6,  // 58: altmail.command.v1.PutDomain.domain:type_name -> altmail.command.v1.Name
-	6,  // 59: altmail.command.v1.AddAccount.address:type_name -> altmail.command.v1.Name
-	40, // 60: altmail.command.v1.AddAccount.credential:type_name -> altmail.command.v1.Credential
-	0,  // 61: altmail.command.v1.SetAccountStatus.status:type_name -> altmail.command.v1.AccountStatus
-	0,  // 62: altmail.command.v1.SetAccountStatus.from:type_name -> altmail.command.v1.AccountStatus
-	40, // 63: altmail.command.v1.SetCredential.credential:type_name -> altmail.command.v1.Credential
-	6,  // 64: altmail.command.v1.AddAddress.address:type_name -> altmail.command.v1.Name
-	1,  // 65: altmail.command.v1.Result.code:type_name -> altmail.command.v1.Code
-	53, // 66: altmail.command.v1.Result.stored:type_name -> altmail.command.v1.Stored
-	54, // 67: altmail.command.v1.Result.changed:type_name -> altmail.command.v1.Changed
-	10, // 68: altmail.command.v1.Result.expunged:type_name -> altmail.command.v1.UIDRange
-	1,  // 69: altmail.command.v1.Stored.code:type_name -> altmail.command.v1.Code
-	9,  // 70: altmail.command.v1.Deliver.To.message:type_name -> altmail.command.v1.Placed
-	6,  // 71: altmail.command.v1.RenameMailboxes.Item.name:type_name -> altmail.command.v1.Name
-	72, // [72:72] is the sub-list for method output_type
-	72, // [72:72] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	31, // 21: altmail.command.v1.Command.begin_import:type_name -> altmail.command.v1.BeginImport
+	32, // 22: altmail.command.v1.Command.adopt_mailbox:type_name -> altmail.command.v1.AdoptMailbox
+	33, // 23: altmail.command.v1.Command.set_level:type_name -> altmail.command.v1.SetLevel
+	34, // 24: altmail.command.v1.Command.set_whole:type_name -> altmail.command.v1.SetWhole
+	35, // 25: altmail.command.v1.Command.put_node:type_name -> altmail.command.v1.PutNode
+	36, // 26: altmail.command.v1.Command.remove_node:type_name -> altmail.command.v1.RemoveNode
+	37, // 27: altmail.command.v1.Command.put_token:type_name -> altmail.command.v1.PutToken
+	38, // 28: altmail.command.v1.Command.use_token:type_name -> altmail.command.v1.UseToken
+	39, // 29: altmail.command.v1.Command.put_domain:type_name -> altmail.command.v1.PutDomain
+	40, // 30: altmail.command.v1.Command.remove_domain:type_name -> altmail.command.v1.RemoveDomain
+	41, // 31: altmail.command.v1.Command.add_account:type_name -> altmail.command.v1.AddAccount
+	43, // 32: altmail.command.v1.Command.set_account_status:type_name -> altmail.command.v1.SetAccountStatus
+	45, // 33: altmail.command.v1.Command.set_credential:type_name -> altmail.command.v1.SetCredential
+	46, // 34: altmail.command.v1.Command.remove_credential:type_name -> altmail.command.v1.RemoveCredential
+	47, // 35: altmail.command.v1.Command.add_address:type_name -> altmail.command.v1.AddAddress
+	48, // 36: altmail.command.v1.Command.remove_address:type_name -> altmail.command.v1.RemoveAddress
+	50, // 37: altmail.command.v1.Command.put_group:type_name -> altmail.command.v1.PutGroup
+	53, // 38: altmail.command.v1.Command.put_setting:type_name -> altmail.command.v1.PutSetting
+	49, // 39: altmail.command.v1.Command.shred_account:type_name -> altmail.command.v1.ShredAccount
+	44, // 40: altmail.command.v1.Command.set_quota:type_name -> altmail.command.v1.SetQuota
+	51, // 41: altmail.command.v1.Command.put_share:type_name -> altmail.command.v1.PutShare
+	52, // 42: altmail.command.v1.Command.remove_share:type_name -> altmail.command.v1.RemoveShare
+	57, // 43: altmail.command.v1.Actor.needs:type_name -> altmail.command.v1.Actor.Need
+	8,  // 44: altmail.command.v1.Placed.content:type_name -> altmail.command.v1.Content
+	7,  // 45: altmail.command.v1.Placed.keywords:type_name -> altmail.command.v1.Keyword
+	19, // 46: altmail.command.v1.OpenAccount.mailboxes:type_name -> altmail.command.v1.CreateMailbox
+	58, // 47: altmail.command.v1.Deliver.to:type_name -> altmail.command.v1.Deliver.To
+	9,  // 48: altmail.command.v1.Append.messages:type_name -> altmail.command.v1.Placed
+	10, // 49: altmail.command.v1.StoreFlags.uids:type_name -> altmail.command.v1.UIDRange
+	2,  // 50: altmail.command.v1.StoreFlags.mode:type_name -> altmail.command.v1.StoreFlags.Mode
+	7,  // 51: altmail.command.v1.StoreFlags.keywords:type_name -> altmail.command.v1.Keyword
+	10, // 52: altmail.command.v1.Expunge.uids:type_name -> altmail.command.v1.UIDRange
+	10, // 53: altmail.command.v1.Copy.uids:type_name -> altmail.command.v1.UIDRange
+	6,  // 54: altmail.command.v1.CreateMailbox.name:type_name -> altmail.command.v1.Name
+	59, // 55: altmail.command.v1.RenameMailboxes.items:type_name -> altmail.command.v1.RenameMailboxes.Item
+	6,  // 56: altmail.command.v1.Subscribe.name:type_name -> altmail.command.v1.Name
+	60, // 57: altmail.command.v1.OpenHandoff.items:type_name -> altmail.command.v1.OpenHandoff.Item
+	61, // 58: altmail.command.v1.SetMetadata.entries:type_name -> altmail.command.v1.SetMetadata.Entry
+	3,  // 59: altmail.command.v1.SetACL.mode:type_name -> altmail.command.v1.SetACL.Mode
+	6,  // 60: altmail.command.v1.PutDomain.domain:type_name -> altmail.command.v1.Name
+	6,  // 61: altmail.command.v1.AddAccount.address:type_name -> altmail.command.v1.Name
+	42, // 62: altmail.command.v1.AddAccount.credential:type_name -> altmail.command.v1.Credential
+	0,  // 63: altmail.command.v1.SetAccountStatus.status:type_name -> altmail.command.v1.AccountStatus
+	0,  // 64: altmail.command.v1.SetAccountStatus.from:type_name -> altmail.command.v1.AccountStatus
+	42, // 65: altmail.command.v1.SetCredential.credential:type_name -> altmail.command.v1.Credential
+	6,  // 66: altmail.command.v1.AddAddress.address:type_name -> altmail.command.v1.Name
+	1,  // 67: altmail.command.v1.Result.code:type_name -> altmail.command.v1.Code
+	55, // 68: altmail.command.v1.Result.stored:type_name -> altmail.command.v1.Stored
+	56, // 69: altmail.command.v1.Result.changed:type_name -> altmail.command.v1.Changed
+	10, // 70: altmail.command.v1.Result.expunged:type_name -> altmail.command.v1.UIDRange
+	1,  // 71: altmail.command.v1.Stored.code:type_name -> altmail.command.v1.Code
+	9,  // 72: altmail.command.v1.Deliver.To.message:type_name -> altmail.command.v1.Placed
+	6,  // 73: altmail.command.v1.RenameMailboxes.Item.name:type_name -> altmail.command.v1.Name
+	74, // [74:74] is the sub-list for method output_type
+	74, // [74:74] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -4978,6 +5200,8 @@ func file_command_proto_init() {
 		(*Command_Jump)(nil),
 		(*Command_SetMetadata)(nil),
 		(*Command_SetAcl)(nil),
+		(*Command_BeginImport)(nil),
+		(*Command_AdoptMailbox)(nil),
 		(*Command_SetLevel)(nil),
 		(*Command_SetWhole)(nil),
 		(*Command_PutNode)(nil),
@@ -5004,14 +5228,14 @@ func file_command_proto_init() {
 	file_command_proto_msgTypes[15].OneofWrappers = []any{}
 	file_command_proto_msgTypes[16].OneofWrappers = []any{}
 	file_command_proto_msgTypes[17].OneofWrappers = []any{}
-	file_command_proto_msgTypes[47].OneofWrappers = []any{}
+	file_command_proto_msgTypes[49].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   56,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
