@@ -153,7 +153,7 @@ func openNode(ctx context.Context, end context.CancelCauseFunc, cfg *config.Conf
 		Roster: roster.New(n.node, dir), Host: n.node, Peers: n.port, Ring: ring, Log: log, Now: n.clock.now,
 		Removed: func() { end(coded(exitNotAllowed, member.ErrRemoved)) },
 	})
-	if n.auth, err = auth.New(n.lookup, cores()); err != nil {
+	if n.auth, err = auth.New(n.lookup, cores(), n.commit.UpgradeCredential, log); err != nil {
 		return nil, err
 	}
 	n.backup = n.newBackup(id, dir)

@@ -1,6 +1,7 @@
 // Package passwd turns passwords into verifiers and checks them: one SCRAM
 // record (RFC 5802, RFC 7677) per password that serves both SCRAM and PLAIN,
-// argon2id hashes (RFC 9106) for what comes from elsewhere, the server side of
+// argon2id (RFC 9106) and the hashes of Dovecot's schemes for what comes from
+// elsewhere, the server side of
 // the SCRAM-SHA-256 exchange, and a cache that makes repeated PLAIN logins
 // cheap.
 //

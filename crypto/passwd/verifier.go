@@ -198,6 +198,13 @@ func ParseChecker(s string) (Checker, error) {
 	if strings.HasPrefix(s, argonScheme) {
 		return ParseArgon2id(s)
 	}
+	if strings.HasPrefix(s, "{") {
+		c, err := ParseDovecot(s, "")
+		if err == nil && c.Encode() != s {
+			err = fmt.Errorf("%w: not as written", ErrFormat)
+		}
+		return c, err
+	}
 	return Parse(s)
 }
 

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -19,8 +20,14 @@ type Authenticator struct {
 	cache  *passwd.Cache
 	// work bounds the password derivations under way: each is about a tenth
 	// of a second of a core, and mail is to flow beside them.
-	work *semaphore.Weighted
+	work    *semaphore.Weighted
+	upgrade Upgrade
+	log     *slog.Logger
 }
+
+// Upgrade exchanges the record of a password that came from elsewhere for one of
+// our own; (*commit.Door).UpgradeCredential.
+type Upgrade func(ctx context.Context, a mailstore.AccountID, credential [16]byte, password []byte) error
 
 var _ sasl.Authenticator = (*Authenticator)(nil)
 
@@ -30,13 +37,14 @@ const (
 )
 
 // New returns an Authenticator that derives at most parallel passwords at a
-// time.
-func New(d *lookup.Door, parallel int) (*Authenticator, error) {
+// time. With upgrade, records that came from elsewhere are exchanged at the first
+// login.
+func New(d *lookup.Door, parallel int, upgrade Upgrade, log *slog.Logger) (*Authenticator, error) {
 	c, err := passwd.NewCache(cacheSize, cacheTTL)
 	if err != nil {
 		return nil, err
 	}
-	return &Authenticator{lookup: d, cache: c, work: semaphore.NewWeighted(int64(max(parallel, 1)))}, nil
+	return &Authenticator{lookup: d, cache: c, work: semaphore.NewWeighted(int64(max(parallel, 1))), upgrade: upgrade, log: log}, nil
 }
 
 // CacheStats returns the counters of the memory of right passwords.
@@ -83,13 +91,33 @@ func (a *Authenticator) check(ctx context.Context, l *lookup.Login, pw []byte) (
 	if a.cache.Has(uint64(l.Account), l.Version, pw) {
 		return true, nil
 	}
-	for _, c := range l.Checkers {
-		if c.Check(pw) {
-			a.cache.Add(uint64(l.Account), l.Version, pw)
-			return true, nil
+	for i, c := range l.Checkers {
+		if !c.Check(pw) {
+			continue
 		}
+		a.cache.Add(uint64(l.Account), l.Version, pw)
+		if _, ours := c.(*passwd.Verifier); !ours && a.upgrade != nil {
+			a.exchange(ctx, l, l.Credentials[i], pw)
+		}
+		return true, nil
 	}
 	return false, nil
+}
+
+// upgradeTime bounds how long a login waits for its password's new record.
+const upgradeTime = 5 * time.Second
+
+// exchange replaces a record that came from elsewhere, now that the password is
+// known, so that SCRAM can be used from now on. The login does not depend on it:
+// what fails is tried again at the next one.
+func (a *Authenticator) exchange(ctx context.Context, l *lookup.Login, credential [16]byte, pw []byte) {
+	ctx, cancel := context.WithTimeout(ctx, upgradeTime)
+	defer cancel()
+	if err := a.upgrade(ctx, l.Account, credential, pw); err != nil {
+		a.log.Info("an imported password keeps its old hash", "account", l.Account, "err", err)
+		return
+	}
+	a.log.Info("an imported password has a new hash", "account", l.Account)
 }
 
 // Scram returns what is needed to check a SCRAM proof.

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func TestRemembered(t *testing.T) {
 	s := storetest.NewWith(t, storetest.Options{Timeout: 200 * time.Millisecond})
 	id := s.AddAccount("a@example.org", "secret")
 	s.AddAccount("b@example.org", "secret")
-	a, err := auth.New(s.Lookup, 2)
+	a, err := auth.New(s.Lookup, 2, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestRemembered(t *testing.T) {
 func TestDerivedTogether(t *testing.T) {
 	s := storetest.NewWith(t, storetest.Options{})
 	s.AddAccount("a@example.org", "secret")
-	a, err := auth.New(s.Lookup, 1)
+	a, err := auth.New(s.Lookup, 1, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

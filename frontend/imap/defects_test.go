@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -176,7 +177,7 @@ func TestLongSASL(t *testing.T) {
 // The real mechanisms against the real verifiers, under TLS.
 func TestRealLogin(t *testing.T) {
 	k := newKit(t, nil)
-	a, err := auth.New(k.stack.Lookup, 2)
+	a, err := auth.New(k.stack.Lookup, 2, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/crypto/keyring"
@@ -210,11 +211,49 @@ func (d *Door) counted(g cluster.GroupID) {
 
 // SetPassword replaces every credential of an account by one password.
 func (d *Door) SetPassword(ctx context.Context, a mailstore.AccountID, password []byte) error {
+	return d.setCredential(ctx, a, password, "")
+}
+
+// SetVerifier replaces every credential of an account by a stored password
+// record in the text of crypto/passwd.
+func (d *Door) SetVerifier(ctx context.Context, a mailstore.AccountID, verifier string) error {
+	return d.setCredential(ctx, a, nil, verifier)
+}
+
+// UpgradeCredential exchanges the record of a password that was just proved
+// right, which was made elsewhere, for one of our own. A credential that is not
+// there any more, because the password was changed meanwhile, is ErrNoSuch.
+func (d *Door) UpgradeCredential(ctx context.Context, a mailstore.AccountID, id [16]byte, password []byte) error {
 	acc, err := d.cfg.Lookup.Open(ctx, a)
 	if err != nil {
 		return err
 	}
-	cred, err := d.credential(acc.Keys(), password, "")
+	v, err := passwd.NewVerifier(password)
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	r := d.cfg.Directory.Read()
+	rows, err := r.Credentials(a)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(rows, func(c state.CredentialRow) bool { return c.ID == id })
+	if i < 0 {
+		return ErrNoSuch
+	}
+	c := &commandpb.SetCredential{Account: uint64(a), Existing: true, Credential: &commandpb.Credential{
+		Id: id[:], Scope: rows[i].Scope, Label: rows[i].Label, Created: rows[i].Created, Verifier: acc.Keys().SealVerifier(id, v.Encode()),
+	}}
+	_, err = d.directory(ctx, &commandpb.Command{Op: &commandpb.Command_SetCredential{SetCredential: c}})
+	return err
+}
+
+func (d *Door) setCredential(ctx context.Context, a mailstore.AccountID, password []byte, verifier string) error {
+	acc, err := d.cfg.Lookup.Open(ctx, a)
+	if err != nil {
+		return err
+	}
+	cred, err := d.credential(acc.Keys(), password, verifier)
 	if err != nil {
 		return err
 	}

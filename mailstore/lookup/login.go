@@ -23,9 +23,10 @@ type Login struct {
 	// one version.
 	Version uint64
 	// Verifiers are the records SCRAM can use; Checkers all of them, those
-	// of imported passwords included.
-	Verifiers []*passwd.Verifier
-	Checkers  []passwd.Checker
+	// of imported passwords included, and Credentials their ids.
+	Verifiers   []*passwd.Verifier
+	Checkers    []passwd.Checker
+	Credentials [][16]byte
 }
 
 // Login returns the account that a user, by any of its addresses, may log in
@@ -162,7 +163,7 @@ func (l *Login) fill(a *Account, creds []state.CredentialRow) error {
 		if err != nil {
 			return fmt.Errorf("%w: a credential: %w", mailstore.ErrDamaged, err)
 		}
-		l.Checkers = append(l.Checkers, check)
+		l.Checkers, l.Credentials = append(l.Checkers, check), append(l.Credentials, c.ID)
 		if v, ok := check.(*passwd.Verifier); ok {
 			l.Verifiers = append(l.Verifiers, v)
 		}
