@@ -20,20 +20,33 @@ type accountCmd struct {
 	Mask    accountMaskCmd    `cmd:"" help:"Hide IMAP capabilities from an account's clients, or turn optional ones on."`
 	Suspend accountSuspendCmd `cmd:"" help:"Stop logins and changes; mail still arrives."`
 	Resume  accountResumeCmd  `cmd:"" help:"Undo suspend."`
-	Close   accountCloseCmd   `cmd:"" help:"Close an account: its keys are destroyed, its mail is unreadable at once."`
+	Import  accountImportCmd  `cmd:"" help:"Bring an account's mail in: from another IMAP server, a Maildir, or mbox files."`
+	Export  accountExportCmd  `cmd:"" help:"Write an account's mail to a Maildir or to mbox files, with a manifest."`
+
+	ImportPasswd accountImportPasswdCmd `cmd:"" help:"Make the accounts of a Dovecot passwd-file, with their hashed passwords."`
+
+	Close accountCloseCmd `cmd:"" help:"Close an account: its keys are destroyed, its mail is unreadable at once."`
 }
 
 type accountAddCmd struct {
 	configFlag
 	jsonFlag
 	Address       string      `arg:"" help:"Main address."`
-	PasswordFile  string      `help:"File with the password on its first line; - is standard input." placeholder:"FILE"`
+	PasswordFile  string      `help:"File with the password on its first line; - is standard input." placeholder:"FILE" xor:"password"`
+	HashFile      string      `help:"File with the hashed password on its first line, as in a Dovecot passwd-file: {SCHEME}hash. Nobody else may read it." placeholder:"FILE" type:"path" xor:"password"`
 	Quota         config.Size `help:"Bytes the account may hold; 0 is no limit." default:"0"`
 	QuotaMessages uint64      `help:"Messages the account may hold; 0 is no limit."`
 }
 
 func (c *accountAddCmd) Run(e *env) error {
-	pw, err := readPassword(e, c.PasswordFile)
+	var pw []byte
+	verifier := ""
+	var err error
+	if c.HashFile != "" {
+		verifier, err = readHash(e, c.HashFile)
+	} else {
+		pw, err = readPassword(e, c.PasswordFile)
+	}
 	if err != nil {
 		return err
 	}
@@ -42,7 +55,7 @@ func (c *accountAddCmd) Run(e *env) error {
 		return err
 	}
 	r, err := unary(e.ctx, a.AddAccount, &adminpb.AddAccountRequest{
-		Address: c.Address, Password: pw, QuotaBytes: uint64(c.Quota), QuotaMessages: c.QuotaMessages,
+		Address: c.Address, Password: pw, Verifier: verifier, QuotaBytes: uint64(c.Quota), QuotaMessages: c.QuotaMessages,
 	})
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 //	                       ports, with its data in NAME and its key in NAME.key;
 //	                       the key comes from SOURCE: file, credential, passphrase
 //	term NAME              sends SIGTERM to the node that runs in NAME
+//	mailtree, dovecot, holds  are for migrations, see script_import_test.go
 //	crash NAME             sends SIGKILL and waits until it is gone
 //	greets NAME SERVICE TEXT [CLIENT]  reads the first line of smtp, imap or
 //	                       lmtp, as a proxy of a client's address if there is one
@@ -42,6 +43,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "await": cmdAwait, "nodeconfig": cmdNodeConfig,
 			"term": cmdTerm, "crash": cmdCrash, "greets": cmdGreets, "guess": cmdGuess, "drain": cmdDrain,
+			"mailtree": cmdMailTree, "dovecot": cmdDovecot, "holds": cmdHolds,
 		},
 		RequireUniqueNames: true,
 		// A node that does not end when it is told to fails the test, not the

@@ -72,7 +72,7 @@ func (s *Server) AddAccount(ctx context.Context, r *connect.Request[adminpb.AddA
 		return nil, fail(err)
 	}
 	_, err = s.c.Commit.AddAccount(ctx, commit.AddAccount{
-		Address: r.Msg.Address, Password: r.Msg.Password,
+		Address: r.Msg.Address, Password: r.Msg.Password, Verifier: r.Msg.Verifier,
 		QuotaBytes: r.Msg.QuotaBytes, QuotaMessages: r.Msg.QuotaMessages,
 	})
 	if err != nil {
@@ -151,6 +151,9 @@ func (s *Server) change(ctx context.Context, address string, f func(context.Cont
 // SetPassword replaces the account's password.
 func (s *Server) SetPassword(ctx context.Context, r *connect.Request[adminpb.SetPasswordRequest]) (*connect.Response[adminpb.SetPasswordResponse], error) {
 	err := s.change(ctx, r.Msg.Address, func(ctx context.Context, a mailstore.AccountID) error {
+		if r.Msg.Verifier != "" {
+			return s.c.Commit.SetVerifier(ctx, a, r.Msg.Verifier)
+		}
 		return s.c.Commit.SetPassword(ctx, a, r.Msg.Password)
 	})
 	if err != nil {

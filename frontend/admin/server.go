@@ -18,6 +18,7 @@ import (
 
 	"altmail.se/altmail/cluster"
 	"altmail.se/altmail/cluster/member"
+	"altmail.se/altmail/crypto/passwd"
 	"altmail.se/altmail/frontend/admin/adminpb"
 	"altmail.se/altmail/frontend/admin/adminpb/adminpbconnect"
 	"altmail.se/altmail/mailstore"
@@ -49,13 +50,14 @@ type Config struct {
 // Server serves the admin API, health, metrics and profiles.
 type Server struct {
 	adminpbconnect.UnimplementedAdminHandler
-	c Config
+	c       Config
+	imports chan struct{} // batches of imports in memory
 }
 
 var _ adminpbconnect.AdminHandler = (*Server)(nil)
 
 // New returns a Server.
-func New(c Config) *Server { return &Server{c: c} }
+func New(c Config) *Server { return &Server{c: c, imports: make(chan struct{}, maxImports)} }
 
 // maxRequest bounds one request.
 const maxRequest = 1 << 20
@@ -160,12 +162,12 @@ func fail(err error) error {
 		code = connect.CodeNotFound
 	case errors.Is(err, mailstore.ErrExists), errors.Is(err, member.ErrNameTaken):
 		code = connect.CodeAlreadyExists
-	case errors.Is(err, mailstore.ErrBadName):
+	case errors.Is(err, mailstore.ErrBadName), errors.Is(err, mailstore.ErrTooBig), errors.Is(err, passwd.ErrFormat):
 		code = connect.CodeInvalidArgument
 	case errors.Is(err, cluster.ErrQuorum), errors.Is(err, mailstore.ErrNotPermitted), errors.Is(err, cluster.ErrRefused),
 		errors.Is(err, mailstore.ErrSuspended), errors.Is(err, member.ErrRemoved):
 		code = connect.CodeFailedPrecondition
-	case errors.Is(err, mailstore.ErrLimit):
+	case errors.Is(err, mailstore.ErrLimit), errors.Is(err, mailstore.ErrOverQuota):
 		code = connect.CodeResourceExhausted
 	case errors.Is(err, mailstore.ErrConflict):
 		code = connect.CodeAborted

@@ -1003,6 +1003,8 @@ type AddAccountRequest struct {
 	Password      []byte                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
 	QuotaBytes    uint64                 `protobuf:"varint,3,opt,name=quota_bytes,json=quotaBytes,proto3" json:"quota_bytes,omitempty"`
 	QuotaMessages uint64                 `protobuf:"varint,4,opt,name=quota_messages,json=quotaMessages,proto3" json:"quota_messages,omitempty"`
+	// verifier is a hashed password in place of password: {SCHEME}hash.
+	Verifier      string `protobuf:"bytes,5,opt,name=verifier,proto3" json:"verifier,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1063,6 +1065,13 @@ func (x *AddAccountRequest) GetQuotaMessages() uint64 {
 		return x.QuotaMessages
 	}
 	return 0
+}
+
+func (x *AddAccountRequest) GetVerifier() string {
+	if x != nil {
+		return x.Verifier
+	}
+	return ""
 }
 
 type ListAccountsRequest struct {
@@ -1217,6 +1226,7 @@ type SetPasswordRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	Password      []byte                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	Verifier      string                 `protobuf:"bytes,3,opt,name=verifier,proto3" json:"verifier,omitempty"` // as in AddAccountRequest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1263,6 +1273,13 @@ func (x *SetPasswordRequest) GetPassword() []byte {
 		return x.Password
 	}
 	return nil
+}
+
+func (x *SetPasswordRequest) GetVerifier() string {
+	if x != nil {
+		return x.Verifier
+	}
+	return ""
 }
 
 type SetPasswordResponse struct {
@@ -1584,6 +1601,724 @@ func (*CloseAccountResponse) Descriptor() ([]byte, []int) {
 	return file_admin_proto_rawDescGZIP(), []int{27}
 }
 
+type BeginImportRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Source  string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"` // names what is imported, the same each time
+	// mix-mail: although the account has mail that did not come from there.
+	AcceptRisk    []string `protobuf:"bytes,3,rep,name=accept_risk,json=acceptRisk,proto3" json:"accept_risk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginImportRequest) Reset() {
+	*x = BeginImportRequest{}
+	mi := &file_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginImportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginImportRequest) ProtoMessage() {}
+
+func (x *BeginImportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginImportRequest.ProtoReflect.Descriptor instead.
+func (*BeginImportRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *BeginImportRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *BeginImportRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *BeginImportRequest) GetAcceptRisk() []string {
+	if x != nil {
+		return x.AcceptRisk
+	}
+	return nil
+}
+
+type BeginImportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginImportResponse) Reset() {
+	*x = BeginImportResponse{}
+	mi := &file_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginImportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginImportResponse) ProtoMessage() {}
+
+func (x *BeginImportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginImportResponse.ProtoReflect.Descriptor instead.
+func (*BeginImportResponse) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{29}
+}
+
+// OpenImportRequest makes a mailbox ready, and makes it if need be.
+type OpenImportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Mailbox       string                 `protobuf:"bytes,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
+	UidValidity   uint32                 `protobuf:"varint,3,opt,name=uid_validity,json=uidValidity,proto3" json:"uid_validity,omitempty"` // of the source; 0: it has none
+	ModSeq        uint64                 `protobuf:"varint,4,opt,name=mod_seq,json=modSeq,proto3" json:"mod_seq,omitempty"`                // MODSEQ will be above it
+	SpecialUse    uint32                 `protobuf:"varint,5,opt,name=special_use,json=specialUse,proto3" json:"special_use,omitempty"`    // bits of mailstore.SpecialUse
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenImportRequest) Reset() {
+	*x = OpenImportRequest{}
+	mi := &file_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenImportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenImportRequest) ProtoMessage() {}
+
+func (x *OpenImportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenImportRequest.ProtoReflect.Descriptor instead.
+func (*OpenImportRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *OpenImportRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *OpenImportRequest) GetMailbox() string {
+	if x != nil {
+		return x.Mailbox
+	}
+	return ""
+}
+
+func (x *OpenImportRequest) GetUidValidity() uint32 {
+	if x != nil {
+		return x.UidValidity
+	}
+	return 0
+}
+
+func (x *OpenImportRequest) GetModSeq() uint64 {
+	if x != nil {
+		return x.ModSeq
+	}
+	return 0
+}
+
+func (x *OpenImportRequest) GetSpecialUse() uint32 {
+	if x != nil {
+		return x.SpecialUse
+	}
+	return 0
+}
+
+type ImportPlace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UidValidity   uint32                 `protobuf:"varint,1,opt,name=uid_validity,json=uidValidity,proto3" json:"uid_validity,omitempty"`
+	Last          uint32                 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"` // UID of the source's last message that is stored
+	Kept          bool                   `protobuf:"varint,3,opt,name=kept,proto3" json:"kept,omitempty"` // messages keep their UIDs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportPlace) Reset() {
+	*x = ImportPlace{}
+	mi := &file_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportPlace) ProtoMessage() {}
+
+func (x *ImportPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportPlace.ProtoReflect.Descriptor instead.
+func (*ImportPlace) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ImportPlace) GetUidValidity() uint32 {
+	if x != nil {
+		return x.UidValidity
+	}
+	return 0
+}
+
+func (x *ImportPlace) GetLast() uint32 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *ImportPlace) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
+}
+
+// ImportMessagesRequest is a batch: where it goes, then each message and after
+// it its octets in pieces.
+type ImportMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*ImportMessagesRequest_Target_
+	//	*ImportMessagesRequest_Message_
+	//	*ImportMessagesRequest_Octets
+	Part          isImportMessagesRequest_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportMessagesRequest) Reset() {
+	*x = ImportMessagesRequest{}
+	mi := &file_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportMessagesRequest) ProtoMessage() {}
+
+func (x *ImportMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportMessagesRequest.ProtoReflect.Descriptor instead.
+func (*ImportMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ImportMessagesRequest) GetPart() isImportMessagesRequest_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *ImportMessagesRequest) GetTarget() *ImportMessagesRequest_Target {
+	if x != nil {
+		if x, ok := x.Part.(*ImportMessagesRequest_Target_); ok {
+			return x.Target
+		}
+	}
+	return nil
+}
+
+func (x *ImportMessagesRequest) GetMessage() *ImportMessagesRequest_Message {
+	if x != nil {
+		if x, ok := x.Part.(*ImportMessagesRequest_Message_); ok {
+			return x.Message
+		}
+	}
+	return nil
+}
+
+func (x *ImportMessagesRequest) GetOctets() []byte {
+	if x != nil {
+		if x, ok := x.Part.(*ImportMessagesRequest_Octets); ok {
+			return x.Octets
+		}
+	}
+	return nil
+}
+
+type isImportMessagesRequest_Part interface {
+	isImportMessagesRequest_Part()
+}
+
+type ImportMessagesRequest_Target_ struct {
+	Target *ImportMessagesRequest_Target `protobuf:"bytes,1,opt,name=target,proto3,oneof"`
+}
+
+type ImportMessagesRequest_Message_ struct {
+	Message *ImportMessagesRequest_Message `protobuf:"bytes,2,opt,name=message,proto3,oneof"`
+}
+
+type ImportMessagesRequest_Octets struct {
+	Octets []byte `protobuf:"bytes,3,opt,name=octets,proto3,oneof"`
+}
+
+func (*ImportMessagesRequest_Target_) isImportMessagesRequest_Part() {}
+
+func (*ImportMessagesRequest_Message_) isImportMessagesRequest_Part() {}
+
+func (*ImportMessagesRequest_Octets) isImportMessagesRequest_Part() {}
+
+type ImportMessagesResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Stored          uint32                 `protobuf:"varint,1,opt,name=stored,proto3" json:"stored,omitempty"`
+	DroppedKeywords uint32                 `protobuf:"varint,2,opt,name=dropped_keywords,json=droppedKeywords,proto3" json:"dropped_keywords,omitempty"` // no keywords of IMAP
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ImportMessagesResponse) Reset() {
+	*x = ImportMessagesResponse{}
+	mi := &file_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportMessagesResponse) ProtoMessage() {}
+
+func (x *ImportMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportMessagesResponse.ProtoReflect.Descriptor instead.
+func (*ImportMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ImportMessagesResponse) GetStored() uint32 {
+	if x != nil {
+		return x.Stored
+	}
+	return 0
+}
+
+func (x *ImportMessagesResponse) GetDroppedKeywords() uint32 {
+	if x != nil {
+		return x.DroppedKeywords
+	}
+	return 0
+}
+
+type FinishImportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Mailbox       string                 `protobuf:"bytes,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
+	UidNext       uint32                 `protobuf:"varint,3,opt,name=uid_next,json=uidNext,proto3" json:"uid_next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishImportRequest) Reset() {
+	*x = FinishImportRequest{}
+	mi := &file_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishImportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishImportRequest) ProtoMessage() {}
+
+func (x *FinishImportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishImportRequest.ProtoReflect.Descriptor instead.
+func (*FinishImportRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *FinishImportRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *FinishImportRequest) GetMailbox() string {
+	if x != nil {
+		return x.Mailbox
+	}
+	return ""
+}
+
+func (x *FinishImportRequest) GetUidNext() uint32 {
+	if x != nil {
+		return x.UidNext
+	}
+	return 0
+}
+
+type ImportSubscriptionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Names         []string               `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportSubscriptionsRequest) Reset() {
+	*x = ImportSubscriptionsRequest{}
+	mi := &file_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportSubscriptionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportSubscriptionsRequest) ProtoMessage() {}
+
+func (x *ImportSubscriptionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportSubscriptionsRequest.ProtoReflect.Descriptor instead.
+func (*ImportSubscriptionsRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ImportSubscriptionsRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ImportSubscriptionsRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+type ImportSubscriptionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refused       []string               `protobuf:"bytes,1,rep,name=refused,proto3" json:"refused,omitempty"` // no names of mailboxes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportSubscriptionsResponse) Reset() {
+	*x = ImportSubscriptionsResponse{}
+	mi := &file_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportSubscriptionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportSubscriptionsResponse) ProtoMessage() {}
+
+func (x *ImportSubscriptionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportSubscriptionsResponse.ProtoReflect.Descriptor instead.
+func (*ImportSubscriptionsResponse) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ImportSubscriptionsResponse) GetRefused() []string {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+type ExportAccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAccountRequest) Reset() {
+	*x = ExportAccountRequest{}
+	mi := &file_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAccountRequest) ProtoMessage() {}
+
+func (x *ExportAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAccountRequest.ProtoReflect.Descriptor instead.
+func (*ExportAccountRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ExportAccountRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// ExportAccountResponse is one part of an account: a mailbox, then each of its
+// messages and after it its octets in pieces; the subscriptions come last.
+type ExportAccountResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*ExportAccountResponse_Mailbox_
+	//	*ExportAccountResponse_Message_
+	//	*ExportAccountResponse_Octets
+	//	*ExportAccountResponse_Subscriptions_
+	//	*ExportAccountResponse_Lost
+	Part          isExportAccountResponse_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAccountResponse) Reset() {
+	*x = ExportAccountResponse{}
+	mi := &file_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAccountResponse) ProtoMessage() {}
+
+func (x *ExportAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAccountResponse.ProtoReflect.Descriptor instead.
+func (*ExportAccountResponse) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ExportAccountResponse) GetPart() isExportAccountResponse_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *ExportAccountResponse) GetMailbox() *ExportAccountResponse_Mailbox {
+	if x != nil {
+		if x, ok := x.Part.(*ExportAccountResponse_Mailbox_); ok {
+			return x.Mailbox
+		}
+	}
+	return nil
+}
+
+func (x *ExportAccountResponse) GetMessage() *ExportAccountResponse_Message {
+	if x != nil {
+		if x, ok := x.Part.(*ExportAccountResponse_Message_); ok {
+			return x.Message
+		}
+	}
+	return nil
+}
+
+func (x *ExportAccountResponse) GetOctets() []byte {
+	if x != nil {
+		if x, ok := x.Part.(*ExportAccountResponse_Octets); ok {
+			return x.Octets
+		}
+	}
+	return nil
+}
+
+func (x *ExportAccountResponse) GetSubscriptions() *ExportAccountResponse_Subscriptions {
+	if x != nil {
+		if x, ok := x.Part.(*ExportAccountResponse_Subscriptions_); ok {
+			return x.Subscriptions
+		}
+	}
+	return nil
+}
+
+func (x *ExportAccountResponse) GetLost() uint32 {
+	if x != nil {
+		if x, ok := x.Part.(*ExportAccountResponse_Lost); ok {
+			return x.Lost
+		}
+	}
+	return 0
+}
+
+type isExportAccountResponse_Part interface {
+	isExportAccountResponse_Part()
+}
+
+type ExportAccountResponse_Mailbox_ struct {
+	Mailbox *ExportAccountResponse_Mailbox `protobuf:"bytes,1,opt,name=mailbox,proto3,oneof"`
+}
+
+type ExportAccountResponse_Message_ struct {
+	Message *ExportAccountResponse_Message `protobuf:"bytes,2,opt,name=message,proto3,oneof"`
+}
+
+type ExportAccountResponse_Octets struct {
+	Octets []byte `protobuf:"bytes,3,opt,name=octets,proto3,oneof"`
+}
+
+type ExportAccountResponse_Subscriptions_ struct {
+	Subscriptions *ExportAccountResponse_Subscriptions `protobuf:"bytes,4,opt,name=subscriptions,proto3,oneof"`
+}
+
+type ExportAccountResponse_Lost struct {
+	Lost uint32 `protobuf:"varint,5,opt,name=lost,proto3,oneof"` // UID of a message whose octets no node has
+}
+
+func (*ExportAccountResponse_Mailbox_) isExportAccountResponse_Part() {}
+
+func (*ExportAccountResponse_Message_) isExportAccountResponse_Part() {}
+
+func (*ExportAccountResponse_Octets) isExportAccountResponse_Part() {}
+
+func (*ExportAccountResponse_Subscriptions_) isExportAccountResponse_Part() {}
+
+func (*ExportAccountResponse_Lost) isExportAccountResponse_Part() {}
+
 type AddAddressRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"` // any address of the account
@@ -1594,7 +2329,7 @@ type AddAddressRequest struct {
 
 func (x *AddAddressRequest) Reset() {
 	*x = AddAddressRequest{}
-	mi := &file_admin_proto_msgTypes[28]
+	mi := &file_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +2341,7 @@ func (x *AddAddressRequest) String() string {
 func (*AddAddressRequest) ProtoMessage() {}
 
 func (x *AddAddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[28]
+	mi := &file_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +2354,7 @@ func (x *AddAddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAddressRequest.ProtoReflect.Descriptor instead.
 func (*AddAddressRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{28}
+	return file_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AddAddressRequest) GetAccount() string {
@@ -1644,7 +2379,7 @@ type AddAddressResponse struct {
 
 func (x *AddAddressResponse) Reset() {
 	*x = AddAddressResponse{}
-	mi := &file_admin_proto_msgTypes[29]
+	mi := &file_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +2391,7 @@ func (x *AddAddressResponse) String() string {
 func (*AddAddressResponse) ProtoMessage() {}
 
 func (x *AddAddressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[29]
+	mi := &file_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +2404,7 @@ func (x *AddAddressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddAddressResponse.ProtoReflect.Descriptor instead.
 func (*AddAddressResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{29}
+	return file_admin_proto_rawDescGZIP(), []int{40}
 }
 
 type ListAddressesRequest struct {
@@ -1681,7 +2416,7 @@ type ListAddressesRequest struct {
 
 func (x *ListAddressesRequest) Reset() {
 	*x = ListAddressesRequest{}
-	mi := &file_admin_proto_msgTypes[30]
+	mi := &file_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +2428,7 @@ func (x *ListAddressesRequest) String() string {
 func (*ListAddressesRequest) ProtoMessage() {}
 
 func (x *ListAddressesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[30]
+	mi := &file_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +2441,7 @@ func (x *ListAddressesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAddressesRequest.ProtoReflect.Descriptor instead.
 func (*ListAddressesRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{30}
+	return file_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListAddressesRequest) GetAccount() string {
@@ -1725,7 +2460,7 @@ type ListAddressesResponse struct {
 
 func (x *ListAddressesResponse) Reset() {
 	*x = ListAddressesResponse{}
-	mi := &file_admin_proto_msgTypes[31]
+	mi := &file_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1737,7 +2472,7 @@ func (x *ListAddressesResponse) String() string {
 func (*ListAddressesResponse) ProtoMessage() {}
 
 func (x *ListAddressesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[31]
+	mi := &file_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1750,7 +2485,7 @@ func (x *ListAddressesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAddressesResponse.ProtoReflect.Descriptor instead.
 func (*ListAddressesResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{31}
+	return file_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListAddressesResponse) GetAddresses() []string {
@@ -1769,7 +2504,7 @@ type RemoveAddressRequest struct {
 
 func (x *RemoveAddressRequest) Reset() {
 	*x = RemoveAddressRequest{}
-	mi := &file_admin_proto_msgTypes[32]
+	mi := &file_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2516,7 @@ func (x *RemoveAddressRequest) String() string {
 func (*RemoveAddressRequest) ProtoMessage() {}
 
 func (x *RemoveAddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[32]
+	mi := &file_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2529,7 @@ func (x *RemoveAddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAddressRequest.ProtoReflect.Descriptor instead.
 func (*RemoveAddressRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{32}
+	return file_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveAddressRequest) GetAddress() string {
@@ -1812,7 +2547,7 @@ type RemoveAddressResponse struct {
 
 func (x *RemoveAddressResponse) Reset() {
 	*x = RemoveAddressResponse{}
-	mi := &file_admin_proto_msgTypes[33]
+	mi := &file_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +2559,7 @@ func (x *RemoveAddressResponse) String() string {
 func (*RemoveAddressResponse) ProtoMessage() {}
 
 func (x *RemoveAddressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[33]
+	mi := &file_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +2572,7 @@ func (x *RemoveAddressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAddressResponse.ProtoReflect.Descriptor instead.
 func (*RemoveAddressResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{33}
+	return file_admin_proto_rawDescGZIP(), []int{44}
 }
 
 type CheckRequest struct {
@@ -1850,7 +2585,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_admin_proto_msgTypes[34]
+	mi := &file_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2597,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[34]
+	mi := &file_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2610,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{34}
+	return file_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CheckRequest) GetBodies() bool {
@@ -1898,7 +2633,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_admin_proto_msgTypes[35]
+	mi := &file_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2645,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[35]
+	mi := &file_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2658,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{35}
+	return file_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CheckResponse) GetProblems() []string {
@@ -1969,7 +2704,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_admin_proto_msgTypes[36]
+	mi := &file_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2716,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[36]
+	mi := &file_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2729,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{36}
+	return file_admin_proto_rawDescGZIP(), []int{47}
 }
 
 type StatsResponse struct {
@@ -2006,7 +2741,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_admin_proto_msgTypes[37]
+	mi := &file_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2753,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[37]
+	mi := &file_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2766,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{37}
+	return file_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StatsResponse) GetStats() []*StatsResponse_Stat {
@@ -2052,7 +2787,7 @@ type GrantBackupRequest struct {
 
 func (x *GrantBackupRequest) Reset() {
 	*x = GrantBackupRequest{}
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2799,7 @@ func (x *GrantBackupRequest) String() string {
 func (*GrantBackupRequest) ProtoMessage() {}
 
 func (x *GrantBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2812,7 @@ func (x *GrantBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantBackupRequest.ProtoReflect.Descriptor instead.
 func (*GrantBackupRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{38}
+	return file_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GrantBackupRequest) GetName() string {
@@ -2112,7 +2847,7 @@ type GrantBackupResponse struct {
 
 func (x *GrantBackupResponse) Reset() {
 	*x = GrantBackupResponse{}
-	mi := &file_admin_proto_msgTypes[39]
+	mi := &file_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2859,7 @@ func (x *GrantBackupResponse) String() string {
 func (*GrantBackupResponse) ProtoMessage() {}
 
 func (x *GrantBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[39]
+	mi := &file_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +2872,7 @@ func (x *GrantBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantBackupResponse.ProtoReflect.Descriptor instead.
 func (*GrantBackupResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{39}
+	return file_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GrantBackupResponse) GetCluster() string {
@@ -2170,7 +2905,7 @@ type RevokeBackupRequest struct {
 
 func (x *RevokeBackupRequest) Reset() {
 	*x = RevokeBackupRequest{}
-	mi := &file_admin_proto_msgTypes[40]
+	mi := &file_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2917,7 @@ func (x *RevokeBackupRequest) String() string {
 func (*RevokeBackupRequest) ProtoMessage() {}
 
 func (x *RevokeBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[40]
+	mi := &file_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2930,7 @@ func (x *RevokeBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeBackupRequest.ProtoReflect.Descriptor instead.
 func (*RevokeBackupRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{40}
+	return file_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RevokeBackupRequest) GetName() string {
@@ -2213,7 +2948,7 @@ type RevokeBackupResponse struct {
 
 func (x *RevokeBackupResponse) Reset() {
 	*x = RevokeBackupResponse{}
-	mi := &file_admin_proto_msgTypes[41]
+	mi := &file_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2960,7 @@ func (x *RevokeBackupResponse) String() string {
 func (*RevokeBackupResponse) ProtoMessage() {}
 
 func (x *RevokeBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[41]
+	mi := &file_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2973,7 @@ func (x *RevokeBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeBackupResponse.ProtoReflect.Descriptor instead.
 func (*RevokeBackupResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{41}
+	return file_admin_proto_rawDescGZIP(), []int{52}
 }
 
 type ListBackupGrantsRequest struct {
@@ -2249,7 +2984,7 @@ type ListBackupGrantsRequest struct {
 
 func (x *ListBackupGrantsRequest) Reset() {
 	*x = ListBackupGrantsRequest{}
-	mi := &file_admin_proto_msgTypes[42]
+	mi := &file_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2996,7 @@ func (x *ListBackupGrantsRequest) String() string {
 func (*ListBackupGrantsRequest) ProtoMessage() {}
 
 func (x *ListBackupGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[42]
+	mi := &file_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +3009,7 @@ func (x *ListBackupGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackupGrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListBackupGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{42}
+	return file_admin_proto_rawDescGZIP(), []int{53}
 }
 
 type ListBackupGrantsResponse struct {
@@ -2286,7 +3021,7 @@ type ListBackupGrantsResponse struct {
 
 func (x *ListBackupGrantsResponse) Reset() {
 	*x = ListBackupGrantsResponse{}
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +3033,7 @@ func (x *ListBackupGrantsResponse) String() string {
 func (*ListBackupGrantsResponse) ProtoMessage() {}
 
 func (x *ListBackupGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +3046,7 @@ func (x *ListBackupGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackupGrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListBackupGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{43}
+	return file_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListBackupGrantsResponse) GetGrants() []*ListBackupGrantsResponse_Grant {
@@ -2337,7 +3072,7 @@ type RestoreMessagesRequest struct {
 
 func (x *RestoreMessagesRequest) Reset() {
 	*x = RestoreMessagesRequest{}
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +3084,7 @@ func (x *RestoreMessagesRequest) String() string {
 func (*RestoreMessagesRequest) ProtoMessage() {}
 
 func (x *RestoreMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +3097,7 @@ func (x *RestoreMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreMessagesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{44}
+	return file_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RestoreMessagesRequest) GetStep() isRestoreMessagesRequest_Step {
@@ -2430,7 +3165,7 @@ type RestoreMessagesResponse struct {
 
 func (x *RestoreMessagesResponse) Reset() {
 	*x = RestoreMessagesResponse{}
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +3177,7 @@ func (x *RestoreMessagesResponse) String() string {
 func (*RestoreMessagesResponse) ProtoMessage() {}
 
 func (x *RestoreMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +3190,7 @@ func (x *RestoreMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreMessagesResponse.ProtoReflect.Descriptor instead.
 func (*RestoreMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{45}
+	return file_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RestoreMessagesResponse) GetMessages() uint64 {
@@ -2479,7 +3214,7 @@ type CompareReplicasResponse_Group struct {
 
 func (x *CompareReplicasResponse_Group) Reset() {
 	*x = CompareReplicasResponse_Group{}
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +3226,7 @@ func (x *CompareReplicasResponse_Group) String() string {
 func (*CompareReplicasResponse_Group) ProtoMessage() {}
 
 func (x *CompareReplicasResponse_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,6 +3284,354 @@ func (x *CompareReplicasResponse_Group) GetEqual() bool {
 	return false
 }
 
+type ImportMessagesRequest_Target struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Mailbox       string                 `protobuf:"bytes,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
+	KeepUids      bool                   `protobuf:"varint,3,opt,name=keep_uids,json=keepUids,proto3" json:"keep_uids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportMessagesRequest_Target) Reset() {
+	*x = ImportMessagesRequest_Target{}
+	mi := &file_admin_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportMessagesRequest_Target) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportMessagesRequest_Target) ProtoMessage() {}
+
+func (x *ImportMessagesRequest_Target) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportMessagesRequest_Target.ProtoReflect.Descriptor instead.
+func (*ImportMessagesRequest_Target) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{32, 0}
+}
+
+func (x *ImportMessagesRequest_Target) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ImportMessagesRequest_Target) GetMailbox() string {
+	if x != nil {
+		return x.Mailbox
+	}
+	return ""
+}
+
+func (x *ImportMessagesRequest_Target) GetKeepUids() bool {
+	if x != nil {
+		return x.KeepUids
+	}
+	return false
+}
+
+type ImportMessagesRequest_Message struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uid           uint32                 `protobuf:"varint,1,opt,name=uid,proto3" json:"uid,omitempty"`     // at the source
+	Flags         uint32                 `protobuf:"varint,2,opt,name=flags,proto3" json:"flags,omitempty"` // bits of mailstore.Flags
+	Keywords      []string               `protobuf:"bytes,3,rep,name=keywords,proto3" json:"keywords,omitempty"`
+	Date          int64                  `protobuf:"varint,4,opt,name=date,proto3" json:"date,omitempty"`   // seconds since the Unix epoch
+	Zone          int32                  `protobuf:"zigzag32,5,opt,name=zone,proto3" json:"zone,omitempty"` // minutes east
+	Size          uint32                 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`   // octets
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportMessagesRequest_Message) Reset() {
+	*x = ImportMessagesRequest_Message{}
+	mi := &file_admin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportMessagesRequest_Message) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportMessagesRequest_Message) ProtoMessage() {}
+
+func (x *ImportMessagesRequest_Message) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportMessagesRequest_Message.ProtoReflect.Descriptor instead.
+func (*ImportMessagesRequest_Message) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{32, 1}
+}
+
+func (x *ImportMessagesRequest_Message) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *ImportMessagesRequest_Message) GetFlags() uint32 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
+func (x *ImportMessagesRequest_Message) GetKeywords() []string {
+	if x != nil {
+		return x.Keywords
+	}
+	return nil
+}
+
+func (x *ImportMessagesRequest_Message) GetDate() int64 {
+	if x != nil {
+		return x.Date
+	}
+	return 0
+}
+
+func (x *ImportMessagesRequest_Message) GetZone() int32 {
+	if x != nil {
+		return x.Zone
+	}
+	return 0
+}
+
+func (x *ImportMessagesRequest_Message) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type ExportAccountResponse_Mailbox struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	UidValidity   uint32                 `protobuf:"varint,2,opt,name=uid_validity,json=uidValidity,proto3" json:"uid_validity,omitempty"`
+	UidNext       uint32                 `protobuf:"varint,3,opt,name=uid_next,json=uidNext,proto3" json:"uid_next,omitempty"`
+	SpecialUse    uint32                 `protobuf:"varint,4,opt,name=special_use,json=specialUse,proto3" json:"special_use,omitempty"`
+	Messages      uint32                 `protobuf:"varint,5,opt,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAccountResponse_Mailbox) Reset() {
+	*x = ExportAccountResponse_Mailbox{}
+	mi := &file_admin_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAccountResponse_Mailbox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAccountResponse_Mailbox) ProtoMessage() {}
+
+func (x *ExportAccountResponse_Mailbox) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAccountResponse_Mailbox.ProtoReflect.Descriptor instead.
+func (*ExportAccountResponse_Mailbox) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{38, 0}
+}
+
+func (x *ExportAccountResponse_Mailbox) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExportAccountResponse_Mailbox) GetUidValidity() uint32 {
+	if x != nil {
+		return x.UidValidity
+	}
+	return 0
+}
+
+func (x *ExportAccountResponse_Mailbox) GetUidNext() uint32 {
+	if x != nil {
+		return x.UidNext
+	}
+	return 0
+}
+
+func (x *ExportAccountResponse_Mailbox) GetSpecialUse() uint32 {
+	if x != nil {
+		return x.SpecialUse
+	}
+	return 0
+}
+
+func (x *ExportAccountResponse_Mailbox) GetMessages() uint32 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+type ExportAccountResponse_Message struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uid           uint32                 `protobuf:"varint,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Flags         uint32                 `protobuf:"varint,2,opt,name=flags,proto3" json:"flags,omitempty"`
+	Keywords      []string               `protobuf:"bytes,3,rep,name=keywords,proto3" json:"keywords,omitempty"`
+	Date          int64                  `protobuf:"varint,4,opt,name=date,proto3" json:"date,omitempty"`
+	Zone          int32                  `protobuf:"zigzag32,5,opt,name=zone,proto3" json:"zone,omitempty"`
+	Size          uint32                 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAccountResponse_Message) Reset() {
+	*x = ExportAccountResponse_Message{}
+	mi := &file_admin_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAccountResponse_Message) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAccountResponse_Message) ProtoMessage() {}
+
+func (x *ExportAccountResponse_Message) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAccountResponse_Message.ProtoReflect.Descriptor instead.
+func (*ExportAccountResponse_Message) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{38, 1}
+}
+
+func (x *ExportAccountResponse_Message) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *ExportAccountResponse_Message) GetFlags() uint32 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
+func (x *ExportAccountResponse_Message) GetKeywords() []string {
+	if x != nil {
+		return x.Keywords
+	}
+	return nil
+}
+
+func (x *ExportAccountResponse_Message) GetDate() int64 {
+	if x != nil {
+		return x.Date
+	}
+	return 0
+}
+
+func (x *ExportAccountResponse_Message) GetZone() int32 {
+	if x != nil {
+		return x.Zone
+	}
+	return 0
+}
+
+func (x *ExportAccountResponse_Message) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type ExportAccountResponse_Subscriptions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAccountResponse_Subscriptions) Reset() {
+	*x = ExportAccountResponse_Subscriptions{}
+	mi := &file_admin_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAccountResponse_Subscriptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAccountResponse_Subscriptions) ProtoMessage() {}
+
+func (x *ExportAccountResponse_Subscriptions) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAccountResponse_Subscriptions.ProtoReflect.Descriptor instead.
+func (*ExportAccountResponse_Subscriptions) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{38, 2}
+}
+
+func (x *ExportAccountResponse_Subscriptions) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
 type StatsResponse_Stat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2559,7 +3642,7 @@ type StatsResponse_Stat struct {
 
 func (x *StatsResponse_Stat) Reset() {
 	*x = StatsResponse_Stat{}
-	mi := &file_admin_proto_msgTypes[47]
+	mi := &file_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2571,7 +3654,7 @@ func (x *StatsResponse_Stat) String() string {
 func (*StatsResponse_Stat) ProtoMessage() {}
 
 func (x *StatsResponse_Stat) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[47]
+	mi := &file_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2584,7 +3667,7 @@ func (x *StatsResponse_Stat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse_Stat.ProtoReflect.Descriptor instead.
 func (*StatsResponse_Stat) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{37, 0}
+	return file_admin_proto_rawDescGZIP(), []int{48, 0}
 }
 
 func (x *StatsResponse_Stat) GetName() string {
@@ -2612,7 +3695,7 @@ type ListBackupGrantsResponse_Grant struct {
 
 func (x *ListBackupGrantsResponse_Grant) Reset() {
 	*x = ListBackupGrantsResponse_Grant{}
-	mi := &file_admin_proto_msgTypes[48]
+	mi := &file_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +3707,7 @@ func (x *ListBackupGrantsResponse_Grant) String() string {
 func (*ListBackupGrantsResponse_Grant) ProtoMessage() {}
 
 func (x *ListBackupGrantsResponse_Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[48]
+	mi := &file_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +3720,7 @@ func (x *ListBackupGrantsResponse_Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackupGrantsResponse_Grant.ProtoReflect.Descriptor instead.
 func (*ListBackupGrantsResponse_Grant) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{43, 0}
+	return file_admin_proto_rawDescGZIP(), []int{54, 0}
 }
 
 func (x *ListBackupGrantsResponse_Grant) GetName() string {
@@ -2672,7 +3755,7 @@ type RestoreMessagesRequest_Account struct {
 
 func (x *RestoreMessagesRequest_Account) Reset() {
 	*x = RestoreMessagesRequest_Account{}
-	mi := &file_admin_proto_msgTypes[49]
+	mi := &file_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +3767,7 @@ func (x *RestoreMessagesRequest_Account) String() string {
 func (*RestoreMessagesRequest_Account) ProtoMessage() {}
 
 func (x *RestoreMessagesRequest_Account) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[49]
+	mi := &file_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +3780,7 @@ func (x *RestoreMessagesRequest_Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreMessagesRequest_Account.ProtoReflect.Descriptor instead.
 func (*RestoreMessagesRequest_Account) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{44, 0}
+	return file_admin_proto_rawDescGZIP(), []int{55, 0}
 }
 
 func (x *RestoreMessagesRequest_Account) GetAddress() string {
@@ -2728,7 +3811,7 @@ type RestoreMessagesRequest_Begin struct {
 
 func (x *RestoreMessagesRequest_Begin) Reset() {
 	*x = RestoreMessagesRequest_Begin{}
-	mi := &file_admin_proto_msgTypes[50]
+	mi := &file_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +3823,7 @@ func (x *RestoreMessagesRequest_Begin) String() string {
 func (*RestoreMessagesRequest_Begin) ProtoMessage() {}
 
 func (x *RestoreMessagesRequest_Begin) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[50]
+	mi := &file_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +3836,7 @@ func (x *RestoreMessagesRequest_Begin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreMessagesRequest_Begin.ProtoReflect.Descriptor instead.
 func (*RestoreMessagesRequest_Begin) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{44, 1}
+	return file_admin_proto_rawDescGZIP(), []int{55, 1}
 }
 
 func (x *RestoreMessagesRequest_Begin) GetMailbox() string {
@@ -2882,13 +3965,14 @@ const file_admin_proto_rawDesc = "" +
 	"\rused_messages\x18\b \x01(\x04R\fusedMessages\x12\x1c\n" +
 	"\tmailboxes\x18\t \x01(\rR\tmailboxes\x12/\n" +
 	"\x13masked_capabilities\x18\n" +
-	" \x03(\tR\x12maskedCapabilities\"\x91\x01\n" +
+	" \x03(\tR\x12maskedCapabilities\"\xad\x01\n" +
 	"\x11AddAccountRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\fR\bpassword\x12\x1f\n" +
 	"\vquota_bytes\x18\x03 \x01(\x04R\n" +
 	"quotaBytes\x12%\n" +
-	"\x0equota_messages\x18\x04 \x01(\x04R\rquotaMessages\"A\n" +
+	"\x0equota_messages\x18\x04 \x01(\x04R\rquotaMessages\x12\x1a\n" +
+	"\bverifier\x18\x05 \x01(\tR\bverifier\"A\n" +
 	"\x13ListAccountsRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\"a\n" +
@@ -2896,10 +3980,11 @@ const file_admin_proto_rawDesc = "" +
 	"\baccounts\x18\x01 \x03(\v2\x19.altmail.admin.v1.AccountR\baccounts\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\".\n" +
 	"\x12ShowAccountRequest\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"J\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\"f\n" +
 	"\x12SetPasswordRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1a\n" +
-	"\bpassword\x18\x02 \x01(\fR\bpassword\"\x15\n" +
+	"\bpassword\x18\x02 \x01(\fR\bpassword\x12\x1a\n" +
+	"\bverifier\x18\x03 \x01(\tR\bverifier\"\x15\n" +
 	"\x13SetPasswordResponse\"s\n" +
 	"\x0fSetQuotaRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1f\n" +
@@ -2915,7 +4000,77 @@ const file_admin_proto_rawDesc = "" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"/\n" +
 	"\x13CloseAccountRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"\x16\n" +
-	"\x14CloseAccountResponse\"G\n" +
+	"\x14CloseAccountResponse\"g\n" +
+	"\x12BeginImportRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1f\n" +
+	"\vaccept_risk\x18\x03 \x03(\tR\n" +
+	"acceptRisk\"\x15\n" +
+	"\x13BeginImportResponse\"\xa4\x01\n" +
+	"\x11OpenImportRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
+	"\amailbox\x18\x02 \x01(\tR\amailbox\x12!\n" +
+	"\fuid_validity\x18\x03 \x01(\rR\vuidValidity\x12\x17\n" +
+	"\amod_seq\x18\x04 \x01(\x04R\x06modSeq\x12\x1f\n" +
+	"\vspecial_use\x18\x05 \x01(\rR\n" +
+	"specialUse\"X\n" +
+	"\vImportPlace\x12!\n" +
+	"\fuid_validity\x18\x01 \x01(\rR\vuidValidity\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\rR\x04last\x12\x12\n" +
+	"\x04kept\x18\x03 \x01(\bR\x04kept\"\xb7\x03\n" +
+	"\x15ImportMessagesRequest\x12H\n" +
+	"\x06target\x18\x01 \x01(\v2..altmail.admin.v1.ImportMessagesRequest.TargetH\x00R\x06target\x12K\n" +
+	"\amessage\x18\x02 \x01(\v2/.altmail.admin.v1.ImportMessagesRequest.MessageH\x00R\amessage\x12\x18\n" +
+	"\x06octets\x18\x03 \x01(\fH\x00R\x06octets\x1aY\n" +
+	"\x06Target\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
+	"\amailbox\x18\x02 \x01(\tR\amailbox\x12\x1b\n" +
+	"\tkeep_uids\x18\x03 \x01(\bR\bkeepUids\x1a\x89\x01\n" +
+	"\aMessage\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\rR\x03uid\x12\x14\n" +
+	"\x05flags\x18\x02 \x01(\rR\x05flags\x12\x1a\n" +
+	"\bkeywords\x18\x03 \x03(\tR\bkeywords\x12\x12\n" +
+	"\x04date\x18\x04 \x01(\x03R\x04date\x12\x12\n" +
+	"\x04zone\x18\x05 \x01(\x11R\x04zone\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\rR\x04sizeB\x06\n" +
+	"\x04part\"[\n" +
+	"\x16ImportMessagesResponse\x12\x16\n" +
+	"\x06stored\x18\x01 \x01(\rR\x06stored\x12)\n" +
+	"\x10dropped_keywords\x18\x02 \x01(\rR\x0fdroppedKeywords\"d\n" +
+	"\x13FinishImportRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
+	"\amailbox\x18\x02 \x01(\tR\amailbox\x12\x19\n" +
+	"\buid_next\x18\x03 \x01(\rR\auidNext\"L\n" +
+	"\x1aImportSubscriptionsRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05names\x18\x02 \x03(\tR\x05names\"7\n" +
+	"\x1bImportSubscriptionsResponse\x12\x18\n" +
+	"\arefused\x18\x01 \x03(\tR\arefused\"0\n" +
+	"\x14ExportAccountRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\"\x96\x05\n" +
+	"\x15ExportAccountResponse\x12K\n" +
+	"\amailbox\x18\x01 \x01(\v2/.altmail.admin.v1.ExportAccountResponse.MailboxH\x00R\amailbox\x12K\n" +
+	"\amessage\x18\x02 \x01(\v2/.altmail.admin.v1.ExportAccountResponse.MessageH\x00R\amessage\x12\x18\n" +
+	"\x06octets\x18\x03 \x01(\fH\x00R\x06octets\x12]\n" +
+	"\rsubscriptions\x18\x04 \x01(\v25.altmail.admin.v1.ExportAccountResponse.SubscriptionsH\x00R\rsubscriptions\x12\x14\n" +
+	"\x04lost\x18\x05 \x01(\rH\x00R\x04lost\x1a\x98\x01\n" +
+	"\aMailbox\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
+	"\fuid_validity\x18\x02 \x01(\rR\vuidValidity\x12\x19\n" +
+	"\buid_next\x18\x03 \x01(\rR\auidNext\x12\x1f\n" +
+	"\vspecial_use\x18\x04 \x01(\rR\n" +
+	"specialUse\x12\x1a\n" +
+	"\bmessages\x18\x05 \x01(\rR\bmessages\x1a\x89\x01\n" +
+	"\aMessage\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\rR\x03uid\x12\x14\n" +
+	"\x05flags\x18\x02 \x01(\rR\x05flags\x12\x1a\n" +
+	"\bkeywords\x18\x03 \x03(\tR\bkeywords\x12\x12\n" +
+	"\x04date\x18\x04 \x01(\x03R\x04date\x12\x12\n" +
+	"\x04zone\x18\x05 \x01(\x11R\x04zone\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\rR\x04size\x1a%\n" +
+	"\rSubscriptions\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05namesB\x06\n" +
+	"\x04part\"G\n" +
 	"\x11AddAddressRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"\x14\n" +
@@ -2979,7 +4134,7 @@ const file_admin_proto_rawDesc = "" +
 	"\x04size\x18\x06 \x01(\rR\x04sizeB\x06\n" +
 	"\x04step\"5\n" +
 	"\x17RestoreMessagesResponse\x12\x1a\n" +
-	"\bmessages\x18\x01 \x01(\x04R\bmessages2\xc9\x10\n" +
+	"\bmessages\x18\x01 \x01(\x04R\bmessages2\x8c\x15\n" +
 	"\x05Admin\x12`\n" +
 	"\rClusterStatus\x12&.altmail.admin.v1.ClusterStatusRequest\x1a'.altmail.admin.v1.ClusterStatusResponse\x12Z\n" +
 	"\vCreateToken\x12$.altmail.admin.v1.CreateTokenRequest\x1a%.altmail.admin.v1.CreateTokenResponse\x12H\n" +
@@ -2996,7 +4151,14 @@ const file_admin_proto_rawDesc = "" +
 	"\aSetMask\x12 .altmail.admin.v1.SetMaskRequest\x1a\x19.altmail.admin.v1.Account\x12T\n" +
 	"\x0eSuspendAccount\x12'.altmail.admin.v1.SuspendAccountRequest\x1a\x19.altmail.admin.v1.Account\x12R\n" +
 	"\rResumeAccount\x12&.altmail.admin.v1.ResumeAccountRequest\x1a\x19.altmail.admin.v1.Account\x12]\n" +
-	"\fCloseAccount\x12%.altmail.admin.v1.CloseAccountRequest\x1a&.altmail.admin.v1.CloseAccountResponse\x12W\n" +
+	"\fCloseAccount\x12%.altmail.admin.v1.CloseAccountRequest\x1a&.altmail.admin.v1.CloseAccountResponse\x12Z\n" +
+	"\vBeginImport\x12$.altmail.admin.v1.BeginImportRequest\x1a%.altmail.admin.v1.BeginImportResponse\x12P\n" +
+	"\n" +
+	"OpenImport\x12#.altmail.admin.v1.OpenImportRequest\x1a\x1d.altmail.admin.v1.ImportPlace\x12e\n" +
+	"\x0eImportMessages\x12'.altmail.admin.v1.ImportMessagesRequest\x1a(.altmail.admin.v1.ImportMessagesResponse(\x01\x12T\n" +
+	"\fFinishImport\x12%.altmail.admin.v1.FinishImportRequest\x1a\x1d.altmail.admin.v1.ImportPlace\x12r\n" +
+	"\x13ImportSubscriptions\x12,.altmail.admin.v1.ImportSubscriptionsRequest\x1a-.altmail.admin.v1.ImportSubscriptionsResponse\x12b\n" +
+	"\rExportAccount\x12&.altmail.admin.v1.ExportAccountRequest\x1a'.altmail.admin.v1.ExportAccountResponse0\x01\x12W\n" +
 	"\n" +
 	"AddAddress\x12#.altmail.admin.v1.AddAddressRequest\x1a$.altmail.admin.v1.AddAddressResponse\x12`\n" +
 	"\rListAddresses\x12&.altmail.admin.v1.ListAddressesRequest\x1a'.altmail.admin.v1.ListAddressesResponse\x12`\n" +
@@ -3020,123 +4182,156 @@ func file_admin_proto_rawDescGZIP() []byte {
 	return file_admin_proto_rawDescData
 }
 
-var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_admin_proto_goTypes = []any{
-	(*ClusterStatusRequest)(nil),           // 0: altmail.admin.v1.ClusterStatusRequest
-	(*ClusterStatusResponse)(nil),          // 1: altmail.admin.v1.ClusterStatusResponse
-	(*NodeStatus)(nil),                     // 2: altmail.admin.v1.NodeStatus
-	(*GroupStatus)(nil),                    // 3: altmail.admin.v1.GroupStatus
-	(*ReplicaStatus)(nil),                  // 4: altmail.admin.v1.ReplicaStatus
-	(*CreateTokenRequest)(nil),             // 5: altmail.admin.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),            // 6: altmail.admin.v1.CreateTokenResponse
-	(*LeaveRequest)(nil),                   // 7: altmail.admin.v1.LeaveRequest
-	(*LeaveResponse)(nil),                  // 8: altmail.admin.v1.LeaveResponse
-	(*EvictRequest)(nil),                   // 9: altmail.admin.v1.EvictRequest
-	(*EvictResponse)(nil),                  // 10: altmail.admin.v1.EvictResponse
-	(*TransferRequest)(nil),                // 11: altmail.admin.v1.TransferRequest
-	(*TransferResponse)(nil),               // 12: altmail.admin.v1.TransferResponse
-	(*CompareReplicasRequest)(nil),         // 13: altmail.admin.v1.CompareReplicasRequest
-	(*CompareReplicasResponse)(nil),        // 14: altmail.admin.v1.CompareReplicasResponse
-	(*Account)(nil),                        // 15: altmail.admin.v1.Account
-	(*AddAccountRequest)(nil),              // 16: altmail.admin.v1.AddAccountRequest
-	(*ListAccountsRequest)(nil),            // 17: altmail.admin.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),           // 18: altmail.admin.v1.ListAccountsResponse
-	(*ShowAccountRequest)(nil),             // 19: altmail.admin.v1.ShowAccountRequest
-	(*SetPasswordRequest)(nil),             // 20: altmail.admin.v1.SetPasswordRequest
-	(*SetPasswordResponse)(nil),            // 21: altmail.admin.v1.SetPasswordResponse
-	(*SetQuotaRequest)(nil),                // 22: altmail.admin.v1.SetQuotaRequest
-	(*SetMaskRequest)(nil),                 // 23: altmail.admin.v1.SetMaskRequest
-	(*SuspendAccountRequest)(nil),          // 24: altmail.admin.v1.SuspendAccountRequest
-	(*ResumeAccountRequest)(nil),           // 25: altmail.admin.v1.ResumeAccountRequest
-	(*CloseAccountRequest)(nil),            // 26: altmail.admin.v1.CloseAccountRequest
-	(*CloseAccountResponse)(nil),           // 27: altmail.admin.v1.CloseAccountResponse
-	(*AddAddressRequest)(nil),              // 28: altmail.admin.v1.AddAddressRequest
-	(*AddAddressResponse)(nil),             // 29: altmail.admin.v1.AddAddressResponse
-	(*ListAddressesRequest)(nil),           // 30: altmail.admin.v1.ListAddressesRequest
-	(*ListAddressesResponse)(nil),          // 31: altmail.admin.v1.ListAddressesResponse
-	(*RemoveAddressRequest)(nil),           // 32: altmail.admin.v1.RemoveAddressRequest
-	(*RemoveAddressResponse)(nil),          // 33: altmail.admin.v1.RemoveAddressResponse
-	(*CheckRequest)(nil),                   // 34: altmail.admin.v1.CheckRequest
-	(*CheckResponse)(nil),                  // 35: altmail.admin.v1.CheckResponse
-	(*StatsRequest)(nil),                   // 36: altmail.admin.v1.StatsRequest
-	(*StatsResponse)(nil),                  // 37: altmail.admin.v1.StatsResponse
-	(*GrantBackupRequest)(nil),             // 38: altmail.admin.v1.GrantBackupRequest
-	(*GrantBackupResponse)(nil),            // 39: altmail.admin.v1.GrantBackupResponse
-	(*RevokeBackupRequest)(nil),            // 40: altmail.admin.v1.RevokeBackupRequest
-	(*RevokeBackupResponse)(nil),           // 41: altmail.admin.v1.RevokeBackupResponse
-	(*ListBackupGrantsRequest)(nil),        // 42: altmail.admin.v1.ListBackupGrantsRequest
-	(*ListBackupGrantsResponse)(nil),       // 43: altmail.admin.v1.ListBackupGrantsResponse
-	(*RestoreMessagesRequest)(nil),         // 44: altmail.admin.v1.RestoreMessagesRequest
-	(*RestoreMessagesResponse)(nil),        // 45: altmail.admin.v1.RestoreMessagesResponse
-	(*CompareReplicasResponse_Group)(nil),  // 46: altmail.admin.v1.CompareReplicasResponse.Group
-	(*StatsResponse_Stat)(nil),             // 47: altmail.admin.v1.StatsResponse.Stat
-	(*ListBackupGrantsResponse_Grant)(nil), // 48: altmail.admin.v1.ListBackupGrantsResponse.Grant
-	(*RestoreMessagesRequest_Account)(nil), // 49: altmail.admin.v1.RestoreMessagesRequest.Account
-	(*RestoreMessagesRequest_Begin)(nil),   // 50: altmail.admin.v1.RestoreMessagesRequest.Begin
+	(*ClusterStatusRequest)(nil),                // 0: altmail.admin.v1.ClusterStatusRequest
+	(*ClusterStatusResponse)(nil),               // 1: altmail.admin.v1.ClusterStatusResponse
+	(*NodeStatus)(nil),                          // 2: altmail.admin.v1.NodeStatus
+	(*GroupStatus)(nil),                         // 3: altmail.admin.v1.GroupStatus
+	(*ReplicaStatus)(nil),                       // 4: altmail.admin.v1.ReplicaStatus
+	(*CreateTokenRequest)(nil),                  // 5: altmail.admin.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),                 // 6: altmail.admin.v1.CreateTokenResponse
+	(*LeaveRequest)(nil),                        // 7: altmail.admin.v1.LeaveRequest
+	(*LeaveResponse)(nil),                       // 8: altmail.admin.v1.LeaveResponse
+	(*EvictRequest)(nil),                        // 9: altmail.admin.v1.EvictRequest
+	(*EvictResponse)(nil),                       // 10: altmail.admin.v1.EvictResponse
+	(*TransferRequest)(nil),                     // 11: altmail.admin.v1.TransferRequest
+	(*TransferResponse)(nil),                    // 12: altmail.admin.v1.TransferResponse
+	(*CompareReplicasRequest)(nil),              // 13: altmail.admin.v1.CompareReplicasRequest
+	(*CompareReplicasResponse)(nil),             // 14: altmail.admin.v1.CompareReplicasResponse
+	(*Account)(nil),                             // 15: altmail.admin.v1.Account
+	(*AddAccountRequest)(nil),                   // 16: altmail.admin.v1.AddAccountRequest
+	(*ListAccountsRequest)(nil),                 // 17: altmail.admin.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),                // 18: altmail.admin.v1.ListAccountsResponse
+	(*ShowAccountRequest)(nil),                  // 19: altmail.admin.v1.ShowAccountRequest
+	(*SetPasswordRequest)(nil),                  // 20: altmail.admin.v1.SetPasswordRequest
+	(*SetPasswordResponse)(nil),                 // 21: altmail.admin.v1.SetPasswordResponse
+	(*SetQuotaRequest)(nil),                     // 22: altmail.admin.v1.SetQuotaRequest
+	(*SetMaskRequest)(nil),                      // 23: altmail.admin.v1.SetMaskRequest
+	(*SuspendAccountRequest)(nil),               // 24: altmail.admin.v1.SuspendAccountRequest
+	(*ResumeAccountRequest)(nil),                // 25: altmail.admin.v1.ResumeAccountRequest
+	(*CloseAccountRequest)(nil),                 // 26: altmail.admin.v1.CloseAccountRequest
+	(*CloseAccountResponse)(nil),                // 27: altmail.admin.v1.CloseAccountResponse
+	(*BeginImportRequest)(nil),                  // 28: altmail.admin.v1.BeginImportRequest
+	(*BeginImportResponse)(nil),                 // 29: altmail.admin.v1.BeginImportResponse
+	(*OpenImportRequest)(nil),                   // 30: altmail.admin.v1.OpenImportRequest
+	(*ImportPlace)(nil),                         // 31: altmail.admin.v1.ImportPlace
+	(*ImportMessagesRequest)(nil),               // 32: altmail.admin.v1.ImportMessagesRequest
+	(*ImportMessagesResponse)(nil),              // 33: altmail.admin.v1.ImportMessagesResponse
+	(*FinishImportRequest)(nil),                 // 34: altmail.admin.v1.FinishImportRequest
+	(*ImportSubscriptionsRequest)(nil),          // 35: altmail.admin.v1.ImportSubscriptionsRequest
+	(*ImportSubscriptionsResponse)(nil),         // 36: altmail.admin.v1.ImportSubscriptionsResponse
+	(*ExportAccountRequest)(nil),                // 37: altmail.admin.v1.ExportAccountRequest
+	(*ExportAccountResponse)(nil),               // 38: altmail.admin.v1.ExportAccountResponse
+	(*AddAddressRequest)(nil),                   // 39: altmail.admin.v1.AddAddressRequest
+	(*AddAddressResponse)(nil),                  // 40: altmail.admin.v1.AddAddressResponse
+	(*ListAddressesRequest)(nil),                // 41: altmail.admin.v1.ListAddressesRequest
+	(*ListAddressesResponse)(nil),               // 42: altmail.admin.v1.ListAddressesResponse
+	(*RemoveAddressRequest)(nil),                // 43: altmail.admin.v1.RemoveAddressRequest
+	(*RemoveAddressResponse)(nil),               // 44: altmail.admin.v1.RemoveAddressResponse
+	(*CheckRequest)(nil),                        // 45: altmail.admin.v1.CheckRequest
+	(*CheckResponse)(nil),                       // 46: altmail.admin.v1.CheckResponse
+	(*StatsRequest)(nil),                        // 47: altmail.admin.v1.StatsRequest
+	(*StatsResponse)(nil),                       // 48: altmail.admin.v1.StatsResponse
+	(*GrantBackupRequest)(nil),                  // 49: altmail.admin.v1.GrantBackupRequest
+	(*GrantBackupResponse)(nil),                 // 50: altmail.admin.v1.GrantBackupResponse
+	(*RevokeBackupRequest)(nil),                 // 51: altmail.admin.v1.RevokeBackupRequest
+	(*RevokeBackupResponse)(nil),                // 52: altmail.admin.v1.RevokeBackupResponse
+	(*ListBackupGrantsRequest)(nil),             // 53: altmail.admin.v1.ListBackupGrantsRequest
+	(*ListBackupGrantsResponse)(nil),            // 54: altmail.admin.v1.ListBackupGrantsResponse
+	(*RestoreMessagesRequest)(nil),              // 55: altmail.admin.v1.RestoreMessagesRequest
+	(*RestoreMessagesResponse)(nil),             // 56: altmail.admin.v1.RestoreMessagesResponse
+	(*CompareReplicasResponse_Group)(nil),       // 57: altmail.admin.v1.CompareReplicasResponse.Group
+	(*ImportMessagesRequest_Target)(nil),        // 58: altmail.admin.v1.ImportMessagesRequest.Target
+	(*ImportMessagesRequest_Message)(nil),       // 59: altmail.admin.v1.ImportMessagesRequest.Message
+	(*ExportAccountResponse_Mailbox)(nil),       // 60: altmail.admin.v1.ExportAccountResponse.Mailbox
+	(*ExportAccountResponse_Message)(nil),       // 61: altmail.admin.v1.ExportAccountResponse.Message
+	(*ExportAccountResponse_Subscriptions)(nil), // 62: altmail.admin.v1.ExportAccountResponse.Subscriptions
+	(*StatsResponse_Stat)(nil),                  // 63: altmail.admin.v1.StatsResponse.Stat
+	(*ListBackupGrantsResponse_Grant)(nil),      // 64: altmail.admin.v1.ListBackupGrantsResponse.Grant
+	(*RestoreMessagesRequest_Account)(nil),      // 65: altmail.admin.v1.RestoreMessagesRequest.Account
+	(*RestoreMessagesRequest_Begin)(nil),        // 66: altmail.admin.v1.RestoreMessagesRequest.Begin
 }
 var file_admin_proto_depIdxs = []int32{
 	2,  // 0: altmail.admin.v1.ClusterStatusResponse.nodes:type_name -> altmail.admin.v1.NodeStatus
 	3,  // 1: altmail.admin.v1.ClusterStatusResponse.groups:type_name -> altmail.admin.v1.GroupStatus
 	4,  // 2: altmail.admin.v1.GroupStatus.replicas:type_name -> altmail.admin.v1.ReplicaStatus
-	46, // 3: altmail.admin.v1.CompareReplicasResponse.groups:type_name -> altmail.admin.v1.CompareReplicasResponse.Group
+	57, // 3: altmail.admin.v1.CompareReplicasResponse.groups:type_name -> altmail.admin.v1.CompareReplicasResponse.Group
 	15, // 4: altmail.admin.v1.ListAccountsResponse.accounts:type_name -> altmail.admin.v1.Account
-	47, // 5: altmail.admin.v1.StatsResponse.stats:type_name -> altmail.admin.v1.StatsResponse.Stat
-	48, // 6: altmail.admin.v1.ListBackupGrantsResponse.grants:type_name -> altmail.admin.v1.ListBackupGrantsResponse.Grant
-	49, // 7: altmail.admin.v1.RestoreMessagesRequest.account:type_name -> altmail.admin.v1.RestoreMessagesRequest.Account
-	50, // 8: altmail.admin.v1.RestoreMessagesRequest.begin:type_name -> altmail.admin.v1.RestoreMessagesRequest.Begin
-	0,  // 9: altmail.admin.v1.Admin.ClusterStatus:input_type -> altmail.admin.v1.ClusterStatusRequest
-	5,  // 10: altmail.admin.v1.Admin.CreateToken:input_type -> altmail.admin.v1.CreateTokenRequest
-	7,  // 11: altmail.admin.v1.Admin.Leave:input_type -> altmail.admin.v1.LeaveRequest
-	9,  // 12: altmail.admin.v1.Admin.Evict:input_type -> altmail.admin.v1.EvictRequest
-	11, // 13: altmail.admin.v1.Admin.Transfer:input_type -> altmail.admin.v1.TransferRequest
-	13, // 14: altmail.admin.v1.Admin.CompareReplicas:input_type -> altmail.admin.v1.CompareReplicasRequest
-	16, // 15: altmail.admin.v1.Admin.AddAccount:input_type -> altmail.admin.v1.AddAccountRequest
-	17, // 16: altmail.admin.v1.Admin.ListAccounts:input_type -> altmail.admin.v1.ListAccountsRequest
-	19, // 17: altmail.admin.v1.Admin.ShowAccount:input_type -> altmail.admin.v1.ShowAccountRequest
-	20, // 18: altmail.admin.v1.Admin.SetPassword:input_type -> altmail.admin.v1.SetPasswordRequest
-	22, // 19: altmail.admin.v1.Admin.SetQuota:input_type -> altmail.admin.v1.SetQuotaRequest
-	23, // 20: altmail.admin.v1.Admin.SetMask:input_type -> altmail.admin.v1.SetMaskRequest
-	24, // 21: altmail.admin.v1.Admin.SuspendAccount:input_type -> altmail.admin.v1.SuspendAccountRequest
-	25, // 22: altmail.admin.v1.Admin.ResumeAccount:input_type -> altmail.admin.v1.ResumeAccountRequest
-	26, // 23: altmail.admin.v1.Admin.CloseAccount:input_type -> altmail.admin.v1.CloseAccountRequest
-	28, // 24: altmail.admin.v1.Admin.AddAddress:input_type -> altmail.admin.v1.AddAddressRequest
-	30, // 25: altmail.admin.v1.Admin.ListAddresses:input_type -> altmail.admin.v1.ListAddressesRequest
-	32, // 26: altmail.admin.v1.Admin.RemoveAddress:input_type -> altmail.admin.v1.RemoveAddressRequest
-	38, // 27: altmail.admin.v1.Admin.GrantBackup:input_type -> altmail.admin.v1.GrantBackupRequest
-	40, // 28: altmail.admin.v1.Admin.RevokeBackup:input_type -> altmail.admin.v1.RevokeBackupRequest
-	42, // 29: altmail.admin.v1.Admin.ListBackupGrants:input_type -> altmail.admin.v1.ListBackupGrantsRequest
-	44, // 30: altmail.admin.v1.Admin.RestoreMessages:input_type -> altmail.admin.v1.RestoreMessagesRequest
-	34, // 31: altmail.admin.v1.Admin.Check:input_type -> altmail.admin.v1.CheckRequest
-	36, // 32: altmail.admin.v1.Admin.Stats:input_type -> altmail.admin.v1.StatsRequest
-	1,  // 33: altmail.admin.v1.Admin.ClusterStatus:output_type -> altmail.admin.v1.ClusterStatusResponse
-	6,  // 34: altmail.admin.v1.Admin.CreateToken:output_type -> altmail.admin.v1.CreateTokenResponse
-	8,  // 35: altmail.admin.v1.Admin.Leave:output_type -> altmail.admin.v1.LeaveResponse
-	10, // 36: altmail.admin.v1.Admin.Evict:output_type -> altmail.admin.v1.EvictResponse
-	12, // 37: altmail.admin.v1.Admin.Transfer:output_type -> altmail.admin.v1.TransferResponse
-	14, // 38: altmail.admin.v1.Admin.CompareReplicas:output_type -> altmail.admin.v1.CompareReplicasResponse
-	15, // 39: altmail.admin.v1.Admin.AddAccount:output_type -> altmail.admin.v1.Account
-	18, // 40: altmail.admin.v1.Admin.ListAccounts:output_type -> altmail.admin.v1.ListAccountsResponse
-	15, // 41: altmail.admin.v1.Admin.ShowAccount:output_type -> altmail.admin.v1.Account
-	21, // 42: altmail.admin.v1.Admin.SetPassword:output_type -> altmail.admin.v1.SetPasswordResponse
-	15, // 43: altmail.admin.v1.Admin.SetQuota:output_type -> altmail.admin.v1.Account
-	15, // 44: altmail.admin.v1.Admin.SetMask:output_type -> altmail.admin.v1.Account
-	15, // 45: altmail.admin.v1.Admin.SuspendAccount:output_type -> altmail.admin.v1.Account
-	15, // 46: altmail.admin.v1.Admin.ResumeAccount:output_type -> altmail.admin.v1.Account
-	27, // 47: altmail.admin.v1.Admin.CloseAccount:output_type -> altmail.admin.v1.CloseAccountResponse
-	29, // 48: altmail.admin.v1.Admin.AddAddress:output_type -> altmail.admin.v1.AddAddressResponse
-	31, // 49: altmail.admin.v1.Admin.ListAddresses:output_type -> altmail.admin.v1.ListAddressesResponse
-	33, // 50: altmail.admin.v1.Admin.RemoveAddress:output_type -> altmail.admin.v1.RemoveAddressResponse
-	39, // 51: altmail.admin.v1.Admin.GrantBackup:output_type -> altmail.admin.v1.GrantBackupResponse
-	41, // 52: altmail.admin.v1.Admin.RevokeBackup:output_type -> altmail.admin.v1.RevokeBackupResponse
-	43, // 53: altmail.admin.v1.Admin.ListBackupGrants:output_type -> altmail.admin.v1.ListBackupGrantsResponse
-	45, // 54: altmail.admin.v1.Admin.RestoreMessages:output_type -> altmail.admin.v1.RestoreMessagesResponse
-	35, // 55: altmail.admin.v1.Admin.Check:output_type -> altmail.admin.v1.CheckResponse
-	37, // 56: altmail.admin.v1.Admin.Stats:output_type -> altmail.admin.v1.StatsResponse
-	33, // [33:57] is the sub-list for method output_type
-	9,  // [9:33] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	58, // 5: altmail.admin.v1.ImportMessagesRequest.target:type_name -> altmail.admin.v1.ImportMessagesRequest.Target
+	59, // 6: altmail.admin.v1.ImportMessagesRequest.message:type_name -> altmail.admin.v1.ImportMessagesRequest.Message
+	60, // 7: altmail.admin.v1.ExportAccountResponse.mailbox:type_name -> altmail.admin.v1.ExportAccountResponse.Mailbox
+	61, // 8: altmail.admin.v1.ExportAccountResponse.message:type_name -> altmail.admin.v1.ExportAccountResponse.Message
+	62, // 9: altmail.admin.v1.ExportAccountResponse.subscriptions:type_name -> altmail.admin.v1.ExportAccountResponse.Subscriptions
+	63, // 10: altmail.admin.v1.StatsResponse.stats:type_name -> altmail.admin.v1.StatsResponse.Stat
+	64, // 11: altmail.admin.v1.ListBackupGrantsResponse.grants:type_name -> altmail.admin.v1.ListBackupGrantsResponse.Grant
+	65, // 12: altmail.admin.v1.RestoreMessagesRequest.account:type_name -> altmail.admin.v1.RestoreMessagesRequest.Account
+	66, // 13: altmail.admin.v1.RestoreMessagesRequest.begin:type_name -> altmail.admin.v1.RestoreMessagesRequest.Begin
+	0,  // 14: altmail.admin.v1.Admin.ClusterStatus:input_type -> altmail.admin.v1.ClusterStatusRequest
+	5,  // 15: altmail.admin.v1.Admin.CreateToken:input_type -> altmail.admin.v1.CreateTokenRequest
+	7,  // 16: altmail.admin.v1.Admin.Leave:input_type -> altmail.admin.v1.LeaveRequest
+	9,  // 17: altmail.admin.v1.Admin.Evict:input_type -> altmail.admin.v1.EvictRequest
+	11, // 18: altmail.admin.v1.Admin.Transfer:input_type -> altmail.admin.v1.TransferRequest
+	13, // 19: altmail.admin.v1.Admin.CompareReplicas:input_type -> altmail.admin.v1.CompareReplicasRequest
+	16, // 20: altmail.admin.v1.Admin.AddAccount:input_type -> altmail.admin.v1.AddAccountRequest
+	17, // 21: altmail.admin.v1.Admin.ListAccounts:input_type -> altmail.admin.v1.ListAccountsRequest
+	19, // 22: altmail.admin.v1.Admin.ShowAccount:input_type -> altmail.admin.v1.ShowAccountRequest
+	20, // 23: altmail.admin.v1.Admin.SetPassword:input_type -> altmail.admin.v1.SetPasswordRequest
+	22, // 24: altmail.admin.v1.Admin.SetQuota:input_type -> altmail.admin.v1.SetQuotaRequest
+	23, // 25: altmail.admin.v1.Admin.SetMask:input_type -> altmail.admin.v1.SetMaskRequest
+	24, // 26: altmail.admin.v1.Admin.SuspendAccount:input_type -> altmail.admin.v1.SuspendAccountRequest
+	25, // 27: altmail.admin.v1.Admin.ResumeAccount:input_type -> altmail.admin.v1.ResumeAccountRequest
+	26, // 28: altmail.admin.v1.Admin.CloseAccount:input_type -> altmail.admin.v1.CloseAccountRequest
+	28, // 29: altmail.admin.v1.Admin.BeginImport:input_type -> altmail.admin.v1.BeginImportRequest
+	30, // 30: altmail.admin.v1.Admin.OpenImport:input_type -> altmail.admin.v1.OpenImportRequest
+	32, // 31: altmail.admin.v1.Admin.ImportMessages:input_type -> altmail.admin.v1.ImportMessagesRequest
+	34, // 32: altmail.admin.v1.Admin.FinishImport:input_type -> altmail.admin.v1.FinishImportRequest
+	35, // 33: altmail.admin.v1.Admin.ImportSubscriptions:input_type -> altmail.admin.v1.ImportSubscriptionsRequest
+	37, // 34: altmail.admin.v1.Admin.ExportAccount:input_type -> altmail.admin.v1.ExportAccountRequest
+	39, // 35: altmail.admin.v1.Admin.AddAddress:input_type -> altmail.admin.v1.AddAddressRequest
+	41, // 36: altmail.admin.v1.Admin.ListAddresses:input_type -> altmail.admin.v1.ListAddressesRequest
+	43, // 37: altmail.admin.v1.Admin.RemoveAddress:input_type -> altmail.admin.v1.RemoveAddressRequest
+	49, // 38: altmail.admin.v1.Admin.GrantBackup:input_type -> altmail.admin.v1.GrantBackupRequest
+	51, // 39: altmail.admin.v1.Admin.RevokeBackup:input_type -> altmail.admin.v1.RevokeBackupRequest
+	53, // 40: altmail.admin.v1.Admin.ListBackupGrants:input_type -> altmail.admin.v1.ListBackupGrantsRequest
+	55, // 41: altmail.admin.v1.Admin.RestoreMessages:input_type -> altmail.admin.v1.RestoreMessagesRequest
+	45, // 42: altmail.admin.v1.Admin.Check:input_type -> altmail.admin.v1.CheckRequest
+	47, // 43: altmail.admin.v1.Admin.Stats:input_type -> altmail.admin.v1.StatsRequest
+	1,  // 44: altmail.admin.v1.Admin.ClusterStatus:output_type -> altmail.admin.v1.ClusterStatusResponse
+	6,  // 45: altmail.admin.v1.Admin.CreateToken:output_type -> altmail.admin.v1.CreateTokenResponse
+	8,  // 46: altmail.admin.v1.Admin.Leave:output_type -> altmail.admin.v1.LeaveResponse
+	10, // 47: altmail.admin.v1.Admin.Evict:output_type -> altmail.admin.v1.EvictResponse
+	12, // 48: altmail.admin.v1.Admin.Transfer:output_type -> altmail.admin.v1.TransferResponse
+	14, // 49: altmail.admin.v1.Admin.CompareReplicas:output_type -> altmail.admin.v1.CompareReplicasResponse
+	15, // 50: altmail.admin.v1.Admin.AddAccount:output_type -> altmail.admin.v1.Account
+	18, // 51: altmail.admin.v1.Admin.ListAccounts:output_type -> altmail.admin.v1.ListAccountsResponse
+	15, // 52: altmail.admin.v1.Admin.ShowAccount:output_type -> altmail.admin.v1.Account
+	21, // 53: altmail.admin.v1.Admin.SetPassword:output_type -> altmail.admin.v1.SetPasswordResponse
+	15, // 54: altmail.admin.v1.Admin.SetQuota:output_type -> altmail.admin.v1.Account
+	15, // 55: altmail.admin.v1.Admin.SetMask:output_type -> altmail.admin.v1.Account
+	15, // 56: altmail.admin.v1.Admin.SuspendAccount:output_type -> altmail.admin.v1.Account
+	15, // 57: altmail.admin.v1.Admin.ResumeAccount:output_type -> altmail.admin.v1.Account
+	27, // 58: altmail.admin.v1.Admin.CloseAccount:output_type -> altmail.admin.v1.CloseAccountResponse
+	29, // 59: altmail.admin.v1.Admin.BeginImport:output_type -> altmail.admin.v1.BeginImportResponse
+	31, // 60: altmail.admin.v1.Admin.OpenImport:output_type -> altmail.admin.v1.ImportPlace
+	33, // 61: altmail.admin.v1.Admin.ImportMessages:output_type -> altmail.admin.v1.ImportMessagesResponse
+	31, // 62: altmail.admin.v1.Admin.FinishImport:output_type -> altmail.admin.v1.ImportPlace
+	36, // 63: altmail.admin.v1.Admin.ImportSubscriptions:output_type -> altmail.admin.v1.ImportSubscriptionsResponse
+	38, // 64: altmail.admin.v1.Admin.ExportAccount:output_type -> altmail.admin.v1.ExportAccountResponse
+	40, // 65: altmail.admin.v1.Admin.AddAddress:output_type -> altmail.admin.v1.AddAddressResponse
+	42, // 66: altmail.admin.v1.Admin.ListAddresses:output_type -> altmail.admin.v1.ListAddressesResponse
+	44, // 67: altmail.admin.v1.Admin.RemoveAddress:output_type -> altmail.admin.v1.RemoveAddressResponse
+	50, // 68: altmail.admin.v1.Admin.GrantBackup:output_type -> altmail.admin.v1.GrantBackupResponse
+	52, // 69: altmail.admin.v1.Admin.RevokeBackup:output_type -> altmail.admin.v1.RevokeBackupResponse
+	54, // 70: altmail.admin.v1.Admin.ListBackupGrants:output_type -> altmail.admin.v1.ListBackupGrantsResponse
+	56, // 71: altmail.admin.v1.Admin.RestoreMessages:output_type -> altmail.admin.v1.RestoreMessagesResponse
+	46, // 72: altmail.admin.v1.Admin.Check:output_type -> altmail.admin.v1.CheckResponse
+	48, // 73: altmail.admin.v1.Admin.Stats:output_type -> altmail.admin.v1.StatsResponse
+	44, // [44:74] is the sub-list for method output_type
+	14, // [14:44] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_admin_proto_init() }
@@ -3145,7 +4340,19 @@ func file_admin_proto_init() {
 		return
 	}
 	file_admin_proto_msgTypes[11].OneofWrappers = []any{}
-	file_admin_proto_msgTypes[44].OneofWrappers = []any{
+	file_admin_proto_msgTypes[32].OneofWrappers = []any{
+		(*ImportMessagesRequest_Target_)(nil),
+		(*ImportMessagesRequest_Message_)(nil),
+		(*ImportMessagesRequest_Octets)(nil),
+	}
+	file_admin_proto_msgTypes[38].OneofWrappers = []any{
+		(*ExportAccountResponse_Mailbox_)(nil),
+		(*ExportAccountResponse_Message_)(nil),
+		(*ExportAccountResponse_Octets)(nil),
+		(*ExportAccountResponse_Subscriptions_)(nil),
+		(*ExportAccountResponse_Lost)(nil),
+	}
+	file_admin_proto_msgTypes[55].OneofWrappers = []any{
 		(*RestoreMessagesRequest_Account_)(nil),
 		(*RestoreMessagesRequest_Begin_)(nil),
 		(*RestoreMessagesRequest_Octets)(nil),
@@ -3156,7 +4363,7 @@ func file_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_proto_rawDesc), len(file_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -69,6 +69,19 @@ const (
 	AdminResumeAccountProcedure = "/altmail.admin.v1.Admin/ResumeAccount"
 	// AdminCloseAccountProcedure is the fully-qualified name of the Admin's CloseAccount RPC.
 	AdminCloseAccountProcedure = "/altmail.admin.v1.Admin/CloseAccount"
+	// AdminBeginImportProcedure is the fully-qualified name of the Admin's BeginImport RPC.
+	AdminBeginImportProcedure = "/altmail.admin.v1.Admin/BeginImport"
+	// AdminOpenImportProcedure is the fully-qualified name of the Admin's OpenImport RPC.
+	AdminOpenImportProcedure = "/altmail.admin.v1.Admin/OpenImport"
+	// AdminImportMessagesProcedure is the fully-qualified name of the Admin's ImportMessages RPC.
+	AdminImportMessagesProcedure = "/altmail.admin.v1.Admin/ImportMessages"
+	// AdminFinishImportProcedure is the fully-qualified name of the Admin's FinishImport RPC.
+	AdminFinishImportProcedure = "/altmail.admin.v1.Admin/FinishImport"
+	// AdminImportSubscriptionsProcedure is the fully-qualified name of the Admin's ImportSubscriptions
+	// RPC.
+	AdminImportSubscriptionsProcedure = "/altmail.admin.v1.Admin/ImportSubscriptions"
+	// AdminExportAccountProcedure is the fully-qualified name of the Admin's ExportAccount RPC.
+	AdminExportAccountProcedure = "/altmail.admin.v1.Admin/ExportAccount"
 	// AdminAddAddressProcedure is the fully-qualified name of the Admin's AddAddress RPC.
 	AdminAddAddressProcedure = "/altmail.admin.v1.Admin/AddAddress"
 	// AdminListAddressesProcedure is the fully-qualified name of the Admin's ListAddresses RPC.
@@ -108,6 +121,14 @@ type AdminClient interface {
 	SuspendAccount(context.Context, *connect.Request[adminpb.SuspendAccountRequest]) (*connect.Response[adminpb.Account], error)
 	ResumeAccount(context.Context, *connect.Request[adminpb.ResumeAccountRequest]) (*connect.Response[adminpb.Account], error)
 	CloseAccount(context.Context, *connect.Request[adminpb.CloseAccountRequest]) (*connect.Response[adminpb.CloseAccountResponse], error)
+	// Mail from elsewhere, and to elsewhere. Each call names the account by an
+	// address; what has come so far is asked with OpenImport.
+	BeginImport(context.Context, *connect.Request[adminpb.BeginImportRequest]) (*connect.Response[adminpb.BeginImportResponse], error)
+	OpenImport(context.Context, *connect.Request[adminpb.OpenImportRequest]) (*connect.Response[adminpb.ImportPlace], error)
+	ImportMessages(context.Context) *connect.ClientStreamForClient[adminpb.ImportMessagesRequest, adminpb.ImportMessagesResponse]
+	FinishImport(context.Context, *connect.Request[adminpb.FinishImportRequest]) (*connect.Response[adminpb.ImportPlace], error)
+	ImportSubscriptions(context.Context, *connect.Request[adminpb.ImportSubscriptionsRequest]) (*connect.Response[adminpb.ImportSubscriptionsResponse], error)
+	ExportAccount(context.Context, *connect.Request[adminpb.ExportAccountRequest]) (*connect.ServerStreamForClient[adminpb.ExportAccountResponse], error)
 	// Addresses.
 	AddAddress(context.Context, *connect.Request[adminpb.AddAddressRequest]) (*connect.Response[adminpb.AddAddressResponse], error)
 	ListAddresses(context.Context, *connect.Request[adminpb.ListAddressesRequest]) (*connect.Response[adminpb.ListAddressesResponse], error)
@@ -223,6 +244,42 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("CloseAccount")),
 			connect.WithClientOptions(opts...),
 		),
+		beginImport: connect.NewClient[adminpb.BeginImportRequest, adminpb.BeginImportResponse](
+			httpClient,
+			baseURL+AdminBeginImportProcedure,
+			connect.WithSchema(adminMethods.ByName("BeginImport")),
+			connect.WithClientOptions(opts...),
+		),
+		openImport: connect.NewClient[adminpb.OpenImportRequest, adminpb.ImportPlace](
+			httpClient,
+			baseURL+AdminOpenImportProcedure,
+			connect.WithSchema(adminMethods.ByName("OpenImport")),
+			connect.WithClientOptions(opts...),
+		),
+		importMessages: connect.NewClient[adminpb.ImportMessagesRequest, adminpb.ImportMessagesResponse](
+			httpClient,
+			baseURL+AdminImportMessagesProcedure,
+			connect.WithSchema(adminMethods.ByName("ImportMessages")),
+			connect.WithClientOptions(opts...),
+		),
+		finishImport: connect.NewClient[adminpb.FinishImportRequest, adminpb.ImportPlace](
+			httpClient,
+			baseURL+AdminFinishImportProcedure,
+			connect.WithSchema(adminMethods.ByName("FinishImport")),
+			connect.WithClientOptions(opts...),
+		),
+		importSubscriptions: connect.NewClient[adminpb.ImportSubscriptionsRequest, adminpb.ImportSubscriptionsResponse](
+			httpClient,
+			baseURL+AdminImportSubscriptionsProcedure,
+			connect.WithSchema(adminMethods.ByName("ImportSubscriptions")),
+			connect.WithClientOptions(opts...),
+		),
+		exportAccount: connect.NewClient[adminpb.ExportAccountRequest, adminpb.ExportAccountResponse](
+			httpClient,
+			baseURL+AdminExportAccountProcedure,
+			connect.WithSchema(adminMethods.ByName("ExportAccount")),
+			connect.WithClientOptions(opts...),
+		),
 		addAddress: connect.NewClient[adminpb.AddAddressRequest, adminpb.AddAddressResponse](
 			httpClient,
 			baseURL+AdminAddAddressProcedure,
@@ -282,30 +339,36 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 
 // adminClient implements AdminClient.
 type adminClient struct {
-	clusterStatus    *connect.Client[adminpb.ClusterStatusRequest, adminpb.ClusterStatusResponse]
-	createToken      *connect.Client[adminpb.CreateTokenRequest, adminpb.CreateTokenResponse]
-	leave            *connect.Client[adminpb.LeaveRequest, adminpb.LeaveResponse]
-	evict            *connect.Client[adminpb.EvictRequest, adminpb.EvictResponse]
-	transfer         *connect.Client[adminpb.TransferRequest, adminpb.TransferResponse]
-	compareReplicas  *connect.Client[adminpb.CompareReplicasRequest, adminpb.CompareReplicasResponse]
-	addAccount       *connect.Client[adminpb.AddAccountRequest, adminpb.Account]
-	listAccounts     *connect.Client[adminpb.ListAccountsRequest, adminpb.ListAccountsResponse]
-	showAccount      *connect.Client[adminpb.ShowAccountRequest, adminpb.Account]
-	setPassword      *connect.Client[adminpb.SetPasswordRequest, adminpb.SetPasswordResponse]
-	setQuota         *connect.Client[adminpb.SetQuotaRequest, adminpb.Account]
-	setMask          *connect.Client[adminpb.SetMaskRequest, adminpb.Account]
-	suspendAccount   *connect.Client[adminpb.SuspendAccountRequest, adminpb.Account]
-	resumeAccount    *connect.Client[adminpb.ResumeAccountRequest, adminpb.Account]
-	closeAccount     *connect.Client[adminpb.CloseAccountRequest, adminpb.CloseAccountResponse]
-	addAddress       *connect.Client[adminpb.AddAddressRequest, adminpb.AddAddressResponse]
-	listAddresses    *connect.Client[adminpb.ListAddressesRequest, adminpb.ListAddressesResponse]
-	removeAddress    *connect.Client[adminpb.RemoveAddressRequest, adminpb.RemoveAddressResponse]
-	grantBackup      *connect.Client[adminpb.GrantBackupRequest, adminpb.GrantBackupResponse]
-	revokeBackup     *connect.Client[adminpb.RevokeBackupRequest, adminpb.RevokeBackupResponse]
-	listBackupGrants *connect.Client[adminpb.ListBackupGrantsRequest, adminpb.ListBackupGrantsResponse]
-	restoreMessages  *connect.Client[adminpb.RestoreMessagesRequest, adminpb.RestoreMessagesResponse]
-	check            *connect.Client[adminpb.CheckRequest, adminpb.CheckResponse]
-	stats            *connect.Client[adminpb.StatsRequest, adminpb.StatsResponse]
+	clusterStatus       *connect.Client[adminpb.ClusterStatusRequest, adminpb.ClusterStatusResponse]
+	createToken         *connect.Client[adminpb.CreateTokenRequest, adminpb.CreateTokenResponse]
+	leave               *connect.Client[adminpb.LeaveRequest, adminpb.LeaveResponse]
+	evict               *connect.Client[adminpb.EvictRequest, adminpb.EvictResponse]
+	transfer            *connect.Client[adminpb.TransferRequest, adminpb.TransferResponse]
+	compareReplicas     *connect.Client[adminpb.CompareReplicasRequest, adminpb.CompareReplicasResponse]
+	addAccount          *connect.Client[adminpb.AddAccountRequest, adminpb.Account]
+	listAccounts        *connect.Client[adminpb.ListAccountsRequest, adminpb.ListAccountsResponse]
+	showAccount         *connect.Client[adminpb.ShowAccountRequest, adminpb.Account]
+	setPassword         *connect.Client[adminpb.SetPasswordRequest, adminpb.SetPasswordResponse]
+	setQuota            *connect.Client[adminpb.SetQuotaRequest, adminpb.Account]
+	setMask             *connect.Client[adminpb.SetMaskRequest, adminpb.Account]
+	suspendAccount      *connect.Client[adminpb.SuspendAccountRequest, adminpb.Account]
+	resumeAccount       *connect.Client[adminpb.ResumeAccountRequest, adminpb.Account]
+	closeAccount        *connect.Client[adminpb.CloseAccountRequest, adminpb.CloseAccountResponse]
+	beginImport         *connect.Client[adminpb.BeginImportRequest, adminpb.BeginImportResponse]
+	openImport          *connect.Client[adminpb.OpenImportRequest, adminpb.ImportPlace]
+	importMessages      *connect.Client[adminpb.ImportMessagesRequest, adminpb.ImportMessagesResponse]
+	finishImport        *connect.Client[adminpb.FinishImportRequest, adminpb.ImportPlace]
+	importSubscriptions *connect.Client[adminpb.ImportSubscriptionsRequest, adminpb.ImportSubscriptionsResponse]
+	exportAccount       *connect.Client[adminpb.ExportAccountRequest, adminpb.ExportAccountResponse]
+	addAddress          *connect.Client[adminpb.AddAddressRequest, adminpb.AddAddressResponse]
+	listAddresses       *connect.Client[adminpb.ListAddressesRequest, adminpb.ListAddressesResponse]
+	removeAddress       *connect.Client[adminpb.RemoveAddressRequest, adminpb.RemoveAddressResponse]
+	grantBackup         *connect.Client[adminpb.GrantBackupRequest, adminpb.GrantBackupResponse]
+	revokeBackup        *connect.Client[adminpb.RevokeBackupRequest, adminpb.RevokeBackupResponse]
+	listBackupGrants    *connect.Client[adminpb.ListBackupGrantsRequest, adminpb.ListBackupGrantsResponse]
+	restoreMessages     *connect.Client[adminpb.RestoreMessagesRequest, adminpb.RestoreMessagesResponse]
+	check               *connect.Client[adminpb.CheckRequest, adminpb.CheckResponse]
+	stats               *connect.Client[adminpb.StatsRequest, adminpb.StatsResponse]
 }
 
 // ClusterStatus calls altmail.admin.v1.Admin.ClusterStatus.
@@ -383,6 +446,36 @@ func (c *adminClient) CloseAccount(ctx context.Context, req *connect.Request[adm
 	return c.closeAccount.CallUnary(ctx, req)
 }
 
+// BeginImport calls altmail.admin.v1.Admin.BeginImport.
+func (c *adminClient) BeginImport(ctx context.Context, req *connect.Request[adminpb.BeginImportRequest]) (*connect.Response[adminpb.BeginImportResponse], error) {
+	return c.beginImport.CallUnary(ctx, req)
+}
+
+// OpenImport calls altmail.admin.v1.Admin.OpenImport.
+func (c *adminClient) OpenImport(ctx context.Context, req *connect.Request[adminpb.OpenImportRequest]) (*connect.Response[adminpb.ImportPlace], error) {
+	return c.openImport.CallUnary(ctx, req)
+}
+
+// ImportMessages calls altmail.admin.v1.Admin.ImportMessages.
+func (c *adminClient) ImportMessages(ctx context.Context) *connect.ClientStreamForClient[adminpb.ImportMessagesRequest, adminpb.ImportMessagesResponse] {
+	return c.importMessages.CallClientStream(ctx)
+}
+
+// FinishImport calls altmail.admin.v1.Admin.FinishImport.
+func (c *adminClient) FinishImport(ctx context.Context, req *connect.Request[adminpb.FinishImportRequest]) (*connect.Response[adminpb.ImportPlace], error) {
+	return c.finishImport.CallUnary(ctx, req)
+}
+
+// ImportSubscriptions calls altmail.admin.v1.Admin.ImportSubscriptions.
+func (c *adminClient) ImportSubscriptions(ctx context.Context, req *connect.Request[adminpb.ImportSubscriptionsRequest]) (*connect.Response[adminpb.ImportSubscriptionsResponse], error) {
+	return c.importSubscriptions.CallUnary(ctx, req)
+}
+
+// ExportAccount calls altmail.admin.v1.Admin.ExportAccount.
+func (c *adminClient) ExportAccount(ctx context.Context, req *connect.Request[adminpb.ExportAccountRequest]) (*connect.ServerStreamForClient[adminpb.ExportAccountResponse], error) {
+	return c.exportAccount.CallServerStream(ctx, req)
+}
+
 // AddAddress calls altmail.admin.v1.Admin.AddAddress.
 func (c *adminClient) AddAddress(ctx context.Context, req *connect.Request[adminpb.AddAddressRequest]) (*connect.Response[adminpb.AddAddressResponse], error) {
 	return c.addAddress.CallUnary(ctx, req)
@@ -447,6 +540,14 @@ type AdminHandler interface {
 	SuspendAccount(context.Context, *connect.Request[adminpb.SuspendAccountRequest]) (*connect.Response[adminpb.Account], error)
 	ResumeAccount(context.Context, *connect.Request[adminpb.ResumeAccountRequest]) (*connect.Response[adminpb.Account], error)
 	CloseAccount(context.Context, *connect.Request[adminpb.CloseAccountRequest]) (*connect.Response[adminpb.CloseAccountResponse], error)
+	// Mail from elsewhere, and to elsewhere. Each call names the account by an
+	// address; what has come so far is asked with OpenImport.
+	BeginImport(context.Context, *connect.Request[adminpb.BeginImportRequest]) (*connect.Response[adminpb.BeginImportResponse], error)
+	OpenImport(context.Context, *connect.Request[adminpb.OpenImportRequest]) (*connect.Response[adminpb.ImportPlace], error)
+	ImportMessages(context.Context, *connect.ClientStream[adminpb.ImportMessagesRequest]) (*connect.Response[adminpb.ImportMessagesResponse], error)
+	FinishImport(context.Context, *connect.Request[adminpb.FinishImportRequest]) (*connect.Response[adminpb.ImportPlace], error)
+	ImportSubscriptions(context.Context, *connect.Request[adminpb.ImportSubscriptionsRequest]) (*connect.Response[adminpb.ImportSubscriptionsResponse], error)
+	ExportAccount(context.Context, *connect.Request[adminpb.ExportAccountRequest], *connect.ServerStream[adminpb.ExportAccountResponse]) error
 	// Addresses.
 	AddAddress(context.Context, *connect.Request[adminpb.AddAddressRequest]) (*connect.Response[adminpb.AddAddressResponse], error)
 	ListAddresses(context.Context, *connect.Request[adminpb.ListAddressesRequest]) (*connect.Response[adminpb.ListAddressesResponse], error)
@@ -558,6 +659,42 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("CloseAccount")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminBeginImportHandler := connect.NewUnaryHandler(
+		AdminBeginImportProcedure,
+		svc.BeginImport,
+		connect.WithSchema(adminMethods.ByName("BeginImport")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminOpenImportHandler := connect.NewUnaryHandler(
+		AdminOpenImportProcedure,
+		svc.OpenImport,
+		connect.WithSchema(adminMethods.ByName("OpenImport")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminImportMessagesHandler := connect.NewClientStreamHandler(
+		AdminImportMessagesProcedure,
+		svc.ImportMessages,
+		connect.WithSchema(adminMethods.ByName("ImportMessages")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminFinishImportHandler := connect.NewUnaryHandler(
+		AdminFinishImportProcedure,
+		svc.FinishImport,
+		connect.WithSchema(adminMethods.ByName("FinishImport")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminImportSubscriptionsHandler := connect.NewUnaryHandler(
+		AdminImportSubscriptionsProcedure,
+		svc.ImportSubscriptions,
+		connect.WithSchema(adminMethods.ByName("ImportSubscriptions")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminExportAccountHandler := connect.NewServerStreamHandler(
+		AdminExportAccountProcedure,
+		svc.ExportAccount,
+		connect.WithSchema(adminMethods.ByName("ExportAccount")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminAddAddressHandler := connect.NewUnaryHandler(
 		AdminAddAddressProcedure,
 		svc.AddAddress,
@@ -644,6 +781,18 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminResumeAccountHandler.ServeHTTP(w, r)
 		case AdminCloseAccountProcedure:
 			adminCloseAccountHandler.ServeHTTP(w, r)
+		case AdminBeginImportProcedure:
+			adminBeginImportHandler.ServeHTTP(w, r)
+		case AdminOpenImportProcedure:
+			adminOpenImportHandler.ServeHTTP(w, r)
+		case AdminImportMessagesProcedure:
+			adminImportMessagesHandler.ServeHTTP(w, r)
+		case AdminFinishImportProcedure:
+			adminFinishImportHandler.ServeHTTP(w, r)
+		case AdminImportSubscriptionsProcedure:
+			adminImportSubscriptionsHandler.ServeHTTP(w, r)
+		case AdminExportAccountProcedure:
+			adminExportAccountHandler.ServeHTTP(w, r)
 		case AdminAddAddressProcedure:
 			adminAddAddressHandler.ServeHTTP(w, r)
 		case AdminListAddressesProcedure:
@@ -729,6 +878,30 @@ func (UnimplementedAdminHandler) ResumeAccount(context.Context, *connect.Request
 
 func (UnimplementedAdminHandler) CloseAccount(context.Context, *connect.Request[adminpb.CloseAccountRequest]) (*connect.Response[adminpb.CloseAccountResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.CloseAccount is not implemented"))
+}
+
+func (UnimplementedAdminHandler) BeginImport(context.Context, *connect.Request[adminpb.BeginImportRequest]) (*connect.Response[adminpb.BeginImportResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.BeginImport is not implemented"))
+}
+
+func (UnimplementedAdminHandler) OpenImport(context.Context, *connect.Request[adminpb.OpenImportRequest]) (*connect.Response[adminpb.ImportPlace], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.OpenImport is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ImportMessages(context.Context, *connect.ClientStream[adminpb.ImportMessagesRequest]) (*connect.Response[adminpb.ImportMessagesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.ImportMessages is not implemented"))
+}
+
+func (UnimplementedAdminHandler) FinishImport(context.Context, *connect.Request[adminpb.FinishImportRequest]) (*connect.Response[adminpb.ImportPlace], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.FinishImport is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ImportSubscriptions(context.Context, *connect.Request[adminpb.ImportSubscriptionsRequest]) (*connect.Response[adminpb.ImportSubscriptionsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.ImportSubscriptions is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ExportAccount(context.Context, *connect.Request[adminpb.ExportAccountRequest], *connect.ServerStream[adminpb.ExportAccountResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("altmail.admin.v1.Admin.ExportAccount is not implemented"))
 }
 
 func (UnimplementedAdminHandler) AddAddress(context.Context, *connect.Request[adminpb.AddAddressRequest]) (*connect.Response[adminpb.AddAddressResponse], error) {
