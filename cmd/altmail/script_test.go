@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 //	term NAME              sends SIGTERM to the node that runs in NAME
 //	mailtree, dovecot, holds  are for migrations, see script_import_test.go
 //	crash NAME             sends SIGKILL and waits until it is gone
+//	$MESSAGES              how many a script that moves mail moves
 //	greets NAME SERVICE TEXT [CLIENT]  reads the first line of smtp, imap or
 //	                       lmtp, as a proxy of a client's address if there is one
 //	guess NAME COUNT AT-LEAST  logs in wrongly; the last time has to take a while
@@ -46,6 +47,14 @@ func TestScripts(t *testing.T) {
 			"mailtree": cmdMailTree, "dovecot": cmdDovecot, "holds": cmdHolds,
 		},
 		RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			n := 5000
+			if raceDetector {
+				n = 2000
+			}
+			env.Setenv("MESSAGES", strconv.Itoa(n))
+			return nil
+		},
 		// A node that does not end when it is told to fails the test, not the
 		// machine that runs it. All scripts together, on a busy machine.
 		Deadline: time.Now().Add(10 * time.Minute),
