@@ -92,9 +92,15 @@ func (s *steady) wait(ctx context.Context, due time.Time) bool {
 	case <-ctx.Done():
 		return false
 	case <-t.C:
-		return true
 	case <-s.halt:
 		return !due.After(s.ended)
+	}
+	// Late, both are ready and either is taken.
+	select {
+	case <-s.halt:
+		return !due.After(s.ended)
+	default:
+		return true
 	}
 }
 
