@@ -43,22 +43,11 @@ func (t *Transport) guestConfig(g *Guest) *tls.Config {
 // serveGuest hands the connection of a guest to its protocol.
 func (t *Transport) serveGuest(g *Guest, tc *tls.Conn, raw *rawConn, ip string) {
 	defer t.discard(raw.Conn)
-	t.mu.Lock()
-	full := t.guests >= maxGuests
-	if !full {
-		t.guests++
-	}
-	t.mu.Unlock()
-	if full {
-		t.refused.Add(1)
-		t.log.warn("guest refused: too many at once", "from", ip)
+	leave, ok := t.enter(&t.guests, maxGuests, "guest", ip)
+	if !ok {
 		return
 	}
-	defer func() {
-		t.mu.Lock()
-		t.guests--
-		t.mu.Unlock()
-	}()
+	defer leave()
 	t.accepted.Add(1)
 	g.Serve(t.ctx, &secureConn{Conn: tc, raw: raw}, tc.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
 }

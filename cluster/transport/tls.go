@@ -163,26 +163,33 @@ func (t *Transport) dial(ctx context.Context, to cluster.NodeID, proto string) (
 	return sc, nil
 }
 
+// enter counts one more of a kind of connection that only so many may be of,
+// until leave is called; ok is false, and that is logged, when there are enough.
+func (t *Transport) enter(count *int, most int, kind, ip string) (leave func(), ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if *count >= most {
+		t.refused.Add(1)
+		t.log.warn(kind+" refused: too many at once", "from", ip)
+		return nil, false
+	}
+	*count++
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		*count--
+	}, true
+}
+
 // serveJoin hands a connection without client certificate to the join
 // handler.
 func (t *Transport) serveJoin(tc *tls.Conn, raw *rawConn, ip string) {
 	defer t.discard(raw.Conn)
-	t.mu.Lock()
-	full := t.joins >= maxJoins
-	if !full {
-		t.joins++
-	}
-	t.mu.Unlock()
-	if full {
-		t.refused.Add(1)
-		t.log.warn("join refused: too many at once", "from", ip)
+	leave, ok := t.enter(&t.joins, maxJoins, "join", ip)
+	if !ok {
 		return
 	}
-	defer func() {
-		t.mu.Lock()
-		t.joins--
-		t.mu.Unlock()
-	}()
+	defer leave()
 	exporter, err := exportJoin(tc)
 	if err != nil {
 		t.log.warn("join refused", "from", ip, "error", err)

@@ -22,14 +22,7 @@ import (
 // something still does.
 func TestRotate(t *testing.T) {
 	dir := t.TempDir()
-	key := filepath.Join(dir, "key")
-	if err := keyring.CreateFileKey(key); err != nil {
-		t.Fatal(err)
-	}
-	ring, err := keyring.Create(filepath.Join(dir, "keyring"), keyring.FileSource{Path: key})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ring := newRing(t)
 	defer ring.Close()
 	states := filepath.Join(dir, "state")
 	open := func() (*state.DB, *state.Directory) {
@@ -128,4 +121,19 @@ func TestRotate(t *testing.T) {
 	if err := errors.Join(d.Close(), db.Close()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// newRing makes a keyring of its own.
+func newRing(t *testing.T) *keyring.Ring {
+	t.Helper()
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	if err := keyring.CreateFileKey(key); err != nil {
+		t.Fatal(err)
+	}
+	ring, err := keyring.Create(filepath.Join(dir, "keyring"), keyring.FileSource{Path: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
 }

@@ -36,14 +36,7 @@ func (o oneLetter) Text(_ context.Context, _ mailstore.ContentID, dst []byte, _ 
 // them, open or not, and keeps no old key alive.
 func TestRotateIndex(t *testing.T) {
 	dir := t.TempDir()
-	key := filepath.Join(dir, "key")
-	if err := keyring.CreateFileKey(key); err != nil {
-		t.Fatal(err)
-	}
-	ring, err := keyring.Create(filepath.Join(dir, "keyring"), keyring.FileSource{Path: key})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ring := newRing(t)
 	defer ring.Close()
 	keys, err := keyring.NewAccount(1)
 	if err != nil {
