@@ -1,0 +1,3 @@
+// Package adminpbconnect holds the client and the handler of the admin API,
+// made from admin.proto.
+package adminpbconnect

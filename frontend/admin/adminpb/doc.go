@@ -1,0 +1,2 @@
+// Package adminpb holds the messages of the admin API, made from admin.proto.
+package adminpb
